@@ -1,0 +1,60 @@
+#include "bench/run_cell.h"
+
+#include <fmt/format.h>
+
+#include <new>
+
+#include "bench/backend.h"
+#include "bench/machine.h"
+
+namespace omninorm::bench {
+namespace {
+
+bool is_ours(const Side& side) { return side.name.starts_with("omninorm"); }
+
+// Fills not_timed or notes.
+void check_answers(const Problem& problem, const std::vector<Side>& sides, CellResult& result) {
+  const Truth truth(problem);
+  const double bound = sanity_bound(problem.cell.dtype);
+  for (const Side& side : sides) {
+    if (!side.outputs) continue;
+    const double error = truth.largest_error(side.outputs());
+    if (error <= bound) continue;
+    if (is_ours(side)) {
+      result.wrong = true;
+      result.not_timed = fmt::format(
+          "{} is wrong: its error against double precision is {:.2g}, expected at most {:.2g}",
+          side.name, error, bound);
+      return;
+    }
+    result.notes.push_back(
+        fmt::format("{} is {:.2g} off the double-precision value here", side.name, error));
+  }
+}
+
+}  // namespace
+
+CellResult run_cell(const Cell& cell, const Limits& limits, const std::atomic<bool>& stop) {
+  CellResult result;
+  result.cell = cell;
+  release_freed_memory();
+  const std::size_t needed = memory_needed(cell, has_torch());
+  const std::size_t available = available_memory();
+  if (needed > available / 10 * 9) {
+    result.not_timed =
+        fmt::format("needs about {:.1f} GB of memory, {:.1f} GB are free",
+                    static_cast<double>(needed) * 1e-9, static_cast<double>(available) * 1e-9);
+    return result;
+  }
+  Executor& executor = bench_executor();
+  const Problem problem(cell, executor);
+  std::vector<Side> sides = copy_sides(problem, executor);
+  sides.push_back(handover_side(executor));
+  sides.push_back(library_side(problem, executor));
+  for (Side& side : torch_sides(problem)) sides.push_back(std::move(side));
+  check_answers(problem, sides, result);
+  if (result.not_timed.empty() && !stop) result.measurement = measure(sides, limits, stop);
+  return result;
+}
+
+}  // namespace omninorm::bench

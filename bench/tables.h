@@ -1,0 +1,26 @@
+// The results as text for a terminal and as Markdown for docs/benchmarks.md.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "bench/results.h"
+
+namespace omninorm::bench {
+
+std::string machine_line(const nlohmann::json& machine);
+
+// The heading of a group (op, direction, dtype), and one line of it.
+std::string group_heading(const CellResult& first);
+std::string table_line(const CellResult& result);
+
+// Geometric means and the worst cell of each group.
+std::string summary(const Results& results);
+
+std::string markdown(const Results& results);
+
+// Replaces what stands between "<!-- bench:kernels begin -->" and "<!-- bench:kernels end -->".
+// Throws Error when the file has no such lines, system_error when it cannot be written.
+void replace_between_markers(const std::filesystem::path& file, const std::string& text);
+
+}  // namespace omninorm::bench

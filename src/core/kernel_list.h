@@ -1,0 +1,40 @@
+// Kernel choice: an ordered list that ends in the reference, which takes everything. Each kernel
+// says why it declines; OMNINORM_VERBOSE=1 prints choice and reasons once per distinct choice,
+// OMNINORM_FORCE=<kernel name> picks one (an Error if it declines).
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "omninorm/executor.h"
+#include "src/core/norm_problem.h"
+
+namespace omninorm::internal {
+
+template <class Problem>
+struct Kernel {
+  const char* name;                          // by strategy: "row", "column", "reference"
+  const char* (*decline)(const Problem&);    // null: takes it; else the reason
+  std::size_t (*workspace)(const Problem&);  // bytes, a function of shape and dtypes only
+  void (*run)(const Problem&, Executor&, std::byte* workspace);  // workspace is 64-byte aligned
+};
+
+// In order of preference; defined in src/core/kernel_list.cc, the one place that knows them all.
+std::span<const Kernel<NormForward>> forward_kernels();
+std::span<const Kernel<NormBackward>> backward_kernels();
+
+// src/cpu/: Highway kernels for rows whose c is contiguous (c stride 1, s = 1).
+extern const Kernel<NormForward> cpu_row_forward;
+extern const Kernel<NormBackward> cpu_row_backward;
+
+// src/reference/: plain double precision, any view, any dtype, deterministic, serial.
+extern const Kernel<NormForward> reference_forward;
+extern const Kernel<NormBackward> reference_backward;
+
+// Chooses and runs; workspace_bytes is what run would take from the context.
+void launch(const NormForward& problem, const Context& context);
+void launch(const NormBackward& problem, const Context& context);
+std::size_t workspace_bytes(const NormForward& problem);
+std::size_t workspace_bytes(const NormBackward& problem);
+
+}  // namespace omninorm::internal

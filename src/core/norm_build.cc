@@ -1,0 +1,128 @@
+#include "src/core/norm_build.h"
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "src/core/check.h"
+#include "src/core/norm_checks.h"
+#include "src/core/norm_view.h"
+
+namespace omninorm::internal {
+namespace {
+
+std::span<const std::int64_t> sizes_of(const ConstTensor& tensor) {
+  return {tensor.sizes.data(), static_cast<std::size_t>(tensor.rank)};
+}
+
+void check_parameters(const NormSpec& spec) {
+  const NormParameters& p = spec.parameters;
+  if (!(p.eps >= 0) || std::isinf(p.eps)) {
+    fail(spec.op, "eps to be finite and 0 or more", number_text(p.eps));
+  }
+  if (!std::isfinite(p.weight_offset)) {
+    fail(spec.op, "a finite weight_offset", number_text(p.weight_offset));
+  }
+  if (p.cast_policy != CastPolicy::after_weight && p.cast_policy != CastPolicy::before_weight) {
+    fail(spec.op, "cast_policy after_weight or before_weight", "another value");
+  }
+  if (!(spec.partial > 0 && spec.partial <= 1)) {
+    fail(spec.op, "partial above 0 and at most 1", number_text(spec.partial));
+  }
+}
+
+// What the axes and options say beyond sizes and strides.
+void complete(NormView& view, const NormSpec& spec) {
+  view.center = spec.center;
+  view.pool_n = spec.axes.pool_n;
+  view.pool_s = spec.axes.pool_s;
+  view.stats_c = view.c;
+  if (spec.partial == 1.0 || view.c == 0) return;
+  view.stats_c = static_cast<std::int64_t>(static_cast<double>(view.c) * spec.partial);
+  if (view.stats_c == 0) {
+    fail(spec.op, "int(width * partial) to be at least 1",
+         "width " + std::to_string(view.c) + " and partial " + number_text(spec.partial));
+  }
+}
+
+// In a problem a null pointer means "not given", but a tensor without elements, or any in a size
+// query, may have one: those get an address that nobody reads.
+template <class Pointer>
+Pointer pointer(const BasicTensor<Pointer>& tensor) {
+  alignas(64) static std::byte placeholder[64];
+  if (!tensor.given()) return nullptr;
+  return tensor.data != nullptr ? tensor.data : placeholder;
+}
+
+}  // namespace
+
+NormAxes last_dims(const char* op, const ConstTensor& x, int normalized_dims) {
+  check_given(op, "x", x);
+  check_sizes(op, "x", x);
+  if (x.rank == 0) fail(op, "x with at least 1 dimension", "a scalar");
+  if (normalized_dims < 1 || normalized_dims > x.rank) {
+    fail(op, "normalized_dims between 1 and the " + std::to_string(x.rank) + " dimensions of x",
+         std::to_string(normalized_dims));
+  }
+  NormAxes axes;
+  for (int i = x.rank - normalized_dims; i < x.rank; ++i) {
+    axes.of[static_cast<std::size_t>(i)] = Axis::c;
+  }
+  return axes;
+}
+
+NormForward build_forward(const NormSpec& spec, const NormForwardArgs& args, Purpose purpose) {
+  check_parameters(spec);
+  check_forward(spec, args, purpose);
+  NormForward problem;
+  problem.op = spec.op;
+  problem.parameters = spec.parameters;
+  const ViewOperand operands[] = {{args.x.strides.data(), &problem.x.strides},
+                                  {args.y.strides.data(), &problem.y.strides}};
+  problem.view = collapse(sizes_of(args.x), spec.axes, operands);
+  complete(problem.view, spec);
+  problem.x.data = pointer(args.x);
+  problem.x.dtype = args.x.dtype;
+  problem.weight = pointer(args.weight);
+  problem.bias = pointer(args.bias);
+  if (args.weight.given() || args.bias.given()) {
+    problem.weight_dtype = args.weight.given() ? args.weight.dtype : args.bias.dtype;
+  }
+  problem.y.data = pointer(args.y);
+  problem.y.dtype = args.y.dtype;
+  problem.mean = pointer(args.mean);
+  problem.rstd = pointer(args.rstd);
+  return problem;
+}
+
+NormBackward build_backward(const NormSpec& spec, const NormBackwardArgs& args, Purpose purpose) {
+  check_parameters(spec);
+  check_backward(spec, args, purpose);
+  NormBackward problem;
+  problem.op = spec.op;
+  problem.parameters = spec.parameters;
+  const ConstTensor& dx = args.dx.given() ? ConstTensor(args.dx) : args.x;
+  const ViewOperand operands[] = {{args.x.strides.data(), &problem.x.strides},
+                                  {args.dy.strides.data(), &problem.dy.strides},
+                                  {dx.strides.data(), &problem.dx.strides}};
+  problem.view = collapse(sizes_of(args.x), spec.axes, operands);
+  complete(problem.view, spec);
+  problem.x.data = pointer(args.x);
+  problem.x.dtype = args.x.dtype;
+  problem.weight = pointer(args.weight);
+  if (args.weight.given()) problem.weight_dtype = args.weight.dtype;
+  problem.mean = pointer(args.mean);
+  problem.rstd = pointer(args.rstd);
+  problem.dy.data = pointer(args.dy);
+  problem.dy.dtype = args.dy.dtype;
+  problem.dx.data = pointer(args.dx);
+  problem.dx.dtype = args.x.dtype;
+  problem.dweight = pointer(args.dweight);
+  problem.dbias = pointer(args.dbias);
+  if (args.dweight.given() || args.dbias.given()) {
+    problem.dweight_dtype = args.dweight.given() ? args.dweight.dtype : args.dbias.dtype;
+  }
+  return problem;
+}
+
+}  // namespace omninorm::internal

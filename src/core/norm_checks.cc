@@ -1,0 +1,300 @@
+#include "src/core/norm_checks.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <limits>
+#include <string>
+
+#include "src/core/check.h"
+#include "src/core/overlap.h"
+
+namespace omninorm::internal {
+namespace {
+
+struct Named {
+  const char* name;
+  const ConstTensor& tensor;
+};
+
+std::span<const std::int64_t> sizes_of(const ConstTensor& tensor) {
+  return {tensor.sizes.data(), static_cast<std::size_t>(tensor.rank)};
+}
+
+bool same_sizes(const ConstTensor& a, const ConstTensor& b) {
+  return std::ranges::equal(sizes_of(a), sizes_of(b));
+}
+
+bool is_16_bit(DType dtype) { return size_of(dtype) == 2; }
+
+// f32 (f64 with f64 x) is what sums and statistics are kept in.
+DType wide(DType x) { return x == DType::f64 ? DType::f64 : DType::f32; }
+
+bool contiguous(const ConstTensor& tensor) {
+  std::int64_t stride = 1;
+  for (std::size_t i = static_cast<std::size_t>(tensor.rank); i-- > 0;) {
+    if (tensor.sizes[i] == 1) continue;
+    if (tensor.strides[i] != stride) return false;
+    stride *= tensor.sizes[i];
+  }
+  return true;
+}
+
+// "f32 or bf16"; one name where both are the same.
+std::string either(DType a, DType b) {
+  return a == b ? name(a) : std::string(name(a)) + " or " + name(b);
+}
+
+// `like` is whose dtype decides which are right.
+void check_dtype(const char* op, const Named& arg, DType a, DType b, const Named& like) {
+  if (arg.tensor.dtype == a || arg.tensor.dtype == b) return;
+  fail(op,
+       std::string(arg.name) + " of dtype " + either(a, b) + " for " + like.name + " of " +
+           name(like.tensor.dtype),
+       name(arg.tensor.dtype));
+}
+
+// y, dy and dx. `widens`: may be f32 where x has 16 bits.
+void check_like_x(const NormSpec& spec, const Named& arg, const ConstTensor& x, bool widens) {
+  check_sizes(spec.op, arg.name, arg.tensor);
+  if (!same_sizes(arg.tensor, x)) {
+    fail(spec.op, std::string(arg.name) + " of the shape of x, " + shape_text(sizes_of(x)),
+         shape_text(sizes_of(arg.tensor)));
+  }
+  const DType other = widens && is_16_bit(x.dtype) ? DType::f32 : x.dtype;
+  check_dtype(spec.op, arg, x.dtype, other, {"x", x});
+}
+
+void check_contiguous(const char* op, const Named& arg) {
+  if (arg.tensor.elements() <= 1 || contiguous(arg.tensor)) return;
+  const auto rank = static_cast<std::size_t>(arg.tensor.rank);
+  fail(op, std::string("contiguous ") + arg.name,
+       "strides " + shape_text({arg.tensor.strides.data(), rank}), "copy it first");
+}
+
+// weight, bias, dweight and dbias: the dimensions that are c, contiguous.
+void check_affine_shape(const NormSpec& spec, const Named& arg, const ConstTensor& x) {
+  std::array<std::int64_t, kMaxRank> wanted{};
+  std::size_t rank = 0;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(x.rank); ++i) {
+    if (spec.axes.of[i] == Axis::c) wanted[rank++] = x.sizes[i];
+  }
+  const std::span<const std::int64_t> shape(wanted.data(), rank);
+  if (!std::ranges::equal(sizes_of(arg.tensor), shape)) {
+    fail(spec.op, std::string(arg.name) + " of the normalised shape " + shape_text(shape),
+         shape_text(sizes_of(arg.tensor)));
+  }
+  check_contiguous(spec.op, arg);
+}
+
+// mean and rstd: the dimensions that are not pooled, contiguous. Where nothing is grouped, x's
+// shape with every pooled dimension 1, as torch keeps them, will do as well.
+void check_statistics(const NormSpec& spec, const Named& arg, const ConstTensor& x) {
+  if (!arg.tensor.given()) return;
+  check_sizes(spec.op, arg.name, arg.tensor);
+  const NormAxes& axes = spec.axes;
+  std::array<std::int64_t, kMaxRank + 1> shape{}, kept{};
+  std::size_t rank = 0, kept_rank = 0;
+  bool grouped = axes.groups == 1;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(x.rank); ++i) {
+    const bool single =
+        (axes.of[i] == Axis::n && !axes.pool_n) || (axes.of[i] == Axis::s && !axes.pool_s);
+    if (axes.of[i] == Axis::c && !grouped) {
+      shape[rank++] = axes.groups;
+      grouped = true;
+    }
+    if (single) shape[rank++] = x.sizes[i];
+    kept[kept_rank++] = single ? x.sizes[i] : 1;
+  }
+  const auto sizes = sizes_of(arg.tensor);
+  const std::span wanted(shape.data(), rank);
+  if (!std::ranges::equal(sizes, wanted) &&
+      (axes.groups > 1 || !std::ranges::equal(sizes, std::span(kept.data(), kept_rank)))) {
+    fail(spec.op, std::string(arg.name) + " of shape " + shape_text(wanted), shape_text(sizes));
+  }
+  check_dtype(spec.op, arg, wide(x.dtype), wide(x.dtype), {"x", x});
+  check_contiguous(spec.op, arg);
+}
+
+void check_memory(const char* op, const Named& arg) {
+  if (arg.tensor.elements() == 0) return;
+  if (arg.tensor.data == nullptr) {
+    fail(op, std::string("memory for the elements of ") + arg.name, "a null pointer");
+  }
+  const std::size_t element = size_of(arg.tensor.dtype);
+  if (reinterpret_cast<std::uintptr_t>(arg.tensor.data) % element != 0) {
+    fail(op,
+         std::string(arg.name) + " aligned to its " + std::to_string(element) + "-byte elements",
+         "a pointer that is not");
+  }
+}
+
+// `in_place`: may be exactly that tensor.
+struct Output {
+  Named arg;
+  const ConstTensor* in_place = nullptr;
+};
+
+void check_memory_of(const char* op, std::span<const Output> outputs,
+                     std::span<const Named> inputs) {
+  for (const Named& input : inputs) check_memory(op, input);
+  for (const Output& output : outputs) check_memory(op, output.arg);
+  const auto clash = [&](const Named& output, const Named& other) {
+    fail(op, std::string(output.name) + " to share no memory with " + other.name,
+         "tensors that overlap");
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const ConstTensor& tensor = outputs[i].arg.tensor;
+    if (tensor.elements() == 0) continue;
+    if (!contiguous(tensor) && may_overlap_itself(tensor)) {
+      fail(op, std::string(outputs[i].arg.name) + " with memory of its own for each element",
+           "strides " + shape_text({tensor.strides.data(), static_cast<std::size_t>(tensor.rank)}));
+    }
+    for (const Named& input : inputs) {
+      const bool allowed =
+          &input.tensor == outputs[i].in_place && same_memory(tensor, input.tensor);
+      if (!allowed && overlap(tensor, input.tensor)) clash(outputs[i].arg, input);
+    }
+    for (std::size_t j = 0; j < i; ++j) {
+      if (overlap(tensor, outputs[j].arg.tensor)) clash(outputs[i].arg, outputs[j].arg);
+    }
+  }
+}
+
+// What x, weight and bias of both directions have in common.
+void check_weight(const NormSpec& spec, const Named& arg, const ConstTensor& x) {
+  if (!arg.tensor.given()) return;
+  check_sizes(spec.op, arg.name, arg.tensor);
+  check_affine_shape(spec, arg, x);
+  check_dtype(spec.op, arg, wide(x.dtype), x.dtype, {"x", x});
+}
+
+// dweight and dbias: sums, which may be kept wider than what they are the gradients of.
+void check_gradient(const NormSpec& spec, const Named& arg, const NormBackwardArgs& args) {
+  if (!arg.tensor.given()) return;
+  check_sizes(spec.op, arg.name, arg.tensor);
+  check_affine_shape(spec, arg, args.x);
+  const Named like = args.weight.given() ? Named{"weight", args.weight} : Named{"x", args.x};
+  check_dtype(spec.op, arg, wide(args.x.dtype), like.tensor.dtype, like);
+}
+
+void check_same_dtype(const char* op, const Named& arg, const Named& other) {
+  if (arg.tensor.given() && other.tensor.given() && arg.tensor.dtype != other.tensor.dtype) {
+    fail(op,
+         std::string(arg.name) + " of the dtype of " + other.name + ", " + name(other.tensor.dtype),
+         name(arg.tensor.dtype));
+  }
+}
+
+void check_axes(const NormSpec& spec, const ConstTensor& x) {
+  const NormAxes& axes = spec.axes;
+  std::int64_t channels = 1;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(x.rank); ++i) {
+    if (axes.of[i] == Axis::c) channels *= x.sizes[i];
+  }
+  if (axes.groups < 1 || channels % axes.groups != 0) {
+    fail(spec.op, "groups to divide the " + std::to_string(channels) + " channels",
+         std::to_string(axes.groups));
+  }
+}
+
+void check_mean_wanted(const NormSpec& spec, const ConstTensor& mean) {
+  if (!spec.center && mean.given()) {
+    fail(spec.op, "no mean, since this norm does not centre", "a mean");
+  }
+}
+
+}  // namespace
+
+void check_given(const char* op, const char* name, const ConstTensor& tensor) {
+  if (!tensor.given()) fail(op, std::string(name) + " to be given", "none");
+}
+
+void check_sizes(const char* op, const char* tensor_name, const ConstTensor& tensor) {
+  if (tensor.device != Device::cpu) {
+    fail(op, "a CPU tensor", "cuda",
+         std::string("copy ") + tensor_name + " to the CPU: this build has no CUDA kernels");
+  }
+  if (size_of(tensor.dtype) == 0) {
+    fail(op, std::string(tensor_name) + " of dtype f32, bf16, f16 or f64", "an unknown dtype");
+  }
+  if (tensor.rank > kMaxRank) {
+    fail(op, std::string(tensor_name) + " with at most " + std::to_string(kMaxRank) + " dimensions",
+         std::to_string(tensor.rank));
+  }
+  const auto sizes = sizes_of(tensor);
+  if (std::ranges::any_of(sizes, [](std::int64_t size) { return size < 0; })) {
+    fail(op, std::string(tensor_name) + " with sizes of 0 or more", shape_text(sizes));
+  }
+  if (std::ranges::find(sizes, 0) != sizes.end()) return;
+  // The furthest element, in bytes, must be a 64-bit offset; so must the number of elements.
+  std::int64_t count = static_cast<std::int64_t>(size_of(tensor.dtype));
+  std::int64_t reach = count;
+  bool fits = true;
+  for (std::size_t i = 0; i < sizes.size() && fits; ++i) {
+    std::int64_t bytes = 0;
+    fits = multiply(count, sizes[i], count) && tensor.strides[i] > -(std::int64_t{1} << 59) &&
+           tensor.strides[i] < std::int64_t{1} << 59 &&
+           multiply(std::abs(tensor.strides[i]) * 8, sizes[i] - 1, bytes) &&
+           !__builtin_add_overflow(reach, bytes, &reach);
+  }
+  if (!fits) {
+    fail(op, std::string(tensor_name) + " that fits in 2^63 bytes", "shape " + shape_text(sizes));
+  }
+}
+
+void check_forward(const NormSpec& spec, const NormForwardArgs& args, Purpose purpose) {
+  const char* op = spec.op;
+  const ConstTensor y = args.y, mean = args.mean, rstd = args.rstd;
+  check_given(op, "x", args.x);
+  check_given(op, "y", y);
+  check_sizes(op, "x", args.x);
+  check_axes(spec, args.x);
+  check_weight(spec, {"weight", args.weight}, args.x);
+  check_weight(spec, {"bias", args.bias}, args.x);
+  check_same_dtype(op, {"bias", args.bias}, {"weight", args.weight});
+  const ConstTensor& affine = args.weight.given() ? args.weight : args.bias;
+  check_like_x(spec, {"y", y}, args.x, affine.given() && affine.dtype == DType::f32);
+  check_mean_wanted(spec, mean);
+  check_statistics(spec, {"mean", mean}, args.x);
+  check_statistics(spec, {"rstd", rstd}, args.x);
+  if (purpose == Purpose::size_query) return;
+  const Named inputs[] = {{"x", args.x}, {"weight", args.weight}, {"bias", args.bias}};
+  const Output outputs[] = {{{"y", y}, &args.x}, {{"mean", mean}}, {{"rstd", rstd}}};
+  check_memory_of(op, outputs, inputs);
+}
+
+void check_backward(const NormSpec& spec, const NormBackwardArgs& args, Purpose purpose) {
+  const char* op = spec.op;
+  const ConstTensor dx = args.dx, dweight = args.dweight, dbias = args.dbias;
+  check_given(op, "x", args.x);
+  check_given(op, "dy", args.dy);
+  check_given(op, "rstd", args.rstd);
+  if (spec.center) check_given(op, "mean", args.mean);
+  check_mean_wanted(spec, args.mean);
+  check_sizes(op, "x", args.x);
+  check_axes(spec, args.x);
+  check_weight(spec, {"weight", args.weight}, args.x);
+  check_statistics(spec, {"mean", args.mean}, args.x);
+  check_statistics(spec, {"rstd", args.rstd}, args.x);
+  // Without a weight, y may have been wider for the sake of a bias, which backward does not see.
+  check_like_x(spec, {"dy", args.dy}, args.x,
+               !args.weight.given() || args.weight.dtype == DType::f32);
+  if (dx.given()) check_like_x(spec, {"dx", dx}, args.x, false);
+  if (dweight.given() && !args.weight.given()) {
+    fail(op, "a weight where dweight is asked for", "none");
+  }
+  check_gradient(spec, {"dweight", dweight}, args);
+  check_gradient(spec, {"dbias", dbias}, args);
+  check_same_dtype(op, {"dbias", dbias}, {"dweight", dweight});
+  if (purpose == Purpose::size_query) return;
+  const Named inputs[] = {{"x", args.x},
+                          {"weight", args.weight},
+                          {"mean", args.mean},
+                          {"rstd", args.rstd},
+                          {"dy", args.dy}};
+  const Output outputs[] = {{{"dx", dx}, &args.dy}, {{"dweight", dweight}}, {{"dbias", dbias}}};
+  check_memory_of(op, outputs, inputs);
+}
+
+}  // namespace omninorm::internal

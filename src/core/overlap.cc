@@ -1,0 +1,137 @@
+#include "src/core/overlap.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+namespace omninorm::internal {
+namespace {
+
+struct Dim {
+  std::int64_t size;
+  std::int64_t stride;  // in bytes, positive
+};
+
+struct Range {
+  std::int64_t begin;
+  std::int64_t end;
+};
+
+// The bytes that a tensor touches: `begin` plus any multiple of each stride, each followed by `run`
+// bytes without a gap.
+struct Footprint {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  std::int64_t run = 0;
+  std::size_t rank = 0;
+  std::array<Dim, kMaxRank> dims{};  // largest stride first
+  bool nested = true;                // every stride steps over all that lies inside it
+};
+
+Range range(const ConstTensor& tensor) {
+  const auto element = static_cast<std::int64_t>(size_of(tensor.dtype));
+  Range result{reinterpret_cast<std::intptr_t>(tensor.data), 0};
+  result.end = result.begin + element;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(tensor.rank); ++i) {
+    const std::int64_t reach = tensor.strides[i] * (tensor.sizes[i] - 1) * element;
+    (reach < 0 ? result.begin : result.end) += reach;
+  }
+  return result;
+}
+
+Footprint footprint(const ConstTensor& tensor) {
+  Footprint result;
+  const auto element = static_cast<std::int64_t>(size_of(tensor.dtype));
+  result.begin = range(tensor).begin;
+  result.run = element;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(tensor.rank); ++i) {
+    const std::int64_t stride = std::abs(tensor.strides[i]) * element;
+    if (tensor.sizes[i] > 1 && stride != 0) result.dims[result.rank++] = {tensor.sizes[i], stride};
+  }
+  std::sort(result.dims.begin(), result.dims.begin() + result.rank,
+            [](const Dim& a, const Dim& b) { return a.stride > b.stride; });
+  while (result.rank > 0 && result.dims[result.rank - 1].stride == result.run) {
+    result.run *= result.dims[--result.rank].size;
+  }
+  std::int64_t extent = result.run;
+  for (std::size_t i = result.rank; i-- > 0;) {
+    result.nested = result.nested && result.dims[i].stride >= extent;
+    extent += result.dims[i].stride * (result.dims[i].size - 1);
+  }
+  result.end = result.begin + extent;
+  return result;
+}
+
+// Does any byte of the nested footprint's dimensions `level` and inwards, from `begin` on, lie in
+// [low, high)?
+bool meets_block(const Footprint& set, std::size_t level, std::int64_t begin, std::int64_t low,
+                 std::int64_t high) {
+  if (level == set.rank) return begin < high && begin + set.run > low;
+  const Dim& dim = set.dims[level];
+  // The last step that starts at or before `low`, and the first after it; later ones meet the block
+  // only if that one does.
+  const std::int64_t before = std::clamp<std::int64_t>((low - begin) / dim.stride, 0, dim.size - 1);
+  for (std::int64_t step = before; step <= std::min(before + 1, dim.size - 1); ++step) {
+    if (meets_block(set, level + 1, begin + step * dim.stride, low, high)) return true;
+  }
+  return false;
+}
+
+// Two copies of one nested footprint, the second `shift` bytes further on.
+bool meets_shifted(const Footprint& set, std::size_t level, std::int64_t shift) {
+  if (level == set.rank) return shift > -set.run && shift < set.run;
+  const Dim& dim = set.dims[level];
+  const std::int64_t nearest = shift / dim.stride;
+  for (std::int64_t step = nearest - 1; step <= nearest + 1; ++step) {
+    if (step > -dim.size && step < dim.size &&
+        meets_shifted(set, level + 1, shift - step * dim.stride)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool same_dims(const Footprint& a, const Footprint& b) {
+  return a.run == b.run && a.rank == b.rank &&
+         std::equal(
+             a.dims.begin(), a.dims.begin() + a.rank, b.dims.begin(),
+             [](const Dim& p, const Dim& q) { return p.size == q.size && p.stride == q.stride; });
+}
+
+}  // namespace
+
+bool same_memory(const ConstTensor& a, const ConstTensor& b) {
+  if (a.data != b.data || size_of(a.dtype) != size_of(b.dtype) || a.rank != b.rank) return false;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(a.rank); ++i) {
+    if (a.sizes[i] != b.sizes[i]) return false;
+    if (a.sizes[i] > 1 && a.strides[i] != b.strides[i]) return false;
+  }
+  return true;
+}
+
+bool may_overlap_itself(const ConstTensor& tensor) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(tensor.rank); ++i) {
+    if (tensor.sizes[i] > 1 && tensor.strides[i] == 0) return true;
+  }
+  return !footprint(tensor).nested;
+}
+
+bool overlap(const ConstTensor& a, const ConstTensor& b) {
+  if (a.elements() == 0 || b.elements() == 0) return false;
+  const Range range_a = range(a);
+  const Range range_b = range(b);
+  if (range_a.begin >= range_b.end || range_b.begin >= range_a.end) return false;
+  const Footprint first = footprint(a);
+  const Footprint second = footprint(b);
+  if (first.begin == second.begin) return true;
+  if (second.rank == 0 && first.nested) {
+    return meets_block(first, 0, first.begin, second.begin, second.end);
+  }
+  if (first.rank == 0 && second.nested) {
+    return meets_block(second, 0, second.begin, first.begin, first.end);
+  }
+  return first.nested && same_dims(first, second) &&
+         meets_shifted(first, 0, second.begin - first.begin);
+}
+
+}  // namespace omninorm::internal

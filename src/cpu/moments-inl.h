@@ -1,0 +1,209 @@
+// Sums over one row. The order of additions depends on the length and the target only: whole blocks
+// go to fixed accumulators in turn, the tail enters as zeros beyond the end, and every kChunk
+// elements the fp32 accumulators are added into a double.
+//
+// Error: an accumulator takes at most kChunk / (4N) = 1024 / N additions and is then reduced over
+// log2(4N) levels, so |error| <= (1024/N + log2(4N) + 1) u sum|terms|, u = 2^-24, for rows of every
+// length (the double part is below that); for random signs its square root is typical.
+#if defined(OMNINORM_CPU_MOMENTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef OMNINORM_CPU_MOMENTS_INL_H_
+#undef OMNINORM_CPU_MOMENTS_INL_H_
+#else
+#define OMNINORM_CPU_MOMENTS_INL_H_
+#endif
+
+#include "src/cpu/io-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace omninorm::internal::HWY_NAMESPACE {
+
+inline constexpr size_t kChunk = 4096;  // elements; a multiple of two blocks on every target
+
+HWY_INLINE double total(VF a, VF b, VF c, VF e) {
+  return static_cast<double>(reduce_sum(DF(), hn::Add(hn::Add(a, b), hn::Add(c, e))));
+}
+
+// Sum of x[0..n).
+template <class X>
+HWY_INLINE double sum(const X* x, size_t n) {
+  constexpr Layout L = kLayout<X>;
+  const DF d;
+  const size_t block = block_size();
+  double result = 0;
+  for (size_t begin = 0; begin < n; begin += kChunk) {
+    const size_t end = HWY_MIN(n, begin + kChunk);
+    VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+    VF a, b;
+    size_t i = begin;
+    for (; i + 2 * block <= end; i += 2 * block) {
+      load_block<L>(x + i, a, b);
+      s0 = hn::Add(s0, a);
+      s1 = hn::Add(s1, b);
+      load_block<L>(x + i + block, a, b);
+      s2 = hn::Add(s2, a);
+      s3 = hn::Add(s3, b);
+    }
+    if (i + block <= end) {
+      load_block<L>(x + i, a, b);
+      s0 = hn::Add(s0, a);
+      s1 = hn::Add(s1, b);
+      i += block;
+    }
+    if (i < end) {
+      load_block_n<L>(x + i, end - i, a, b);
+      s2 = hn::Add(s2, a);
+      s3 = hn::Add(s3, b);
+    }
+    result += total(s0, s1, s2, s3);
+  }
+  return result;
+}
+
+// Sum of x[0..n)^2.
+template <class X>
+HWY_INLINE double sum_of_squares(const X* x, size_t n) {
+  constexpr Layout L = kLayout<X>;
+  const DF d;
+  const size_t block = block_size();
+  double result = 0;
+  for (size_t begin = 0; begin < n; begin += kChunk) {
+    const size_t end = HWY_MIN(n, begin + kChunk);
+    VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+    VF a, b;
+    size_t i = begin;
+    for (; i + 2 * block <= end; i += 2 * block) {
+      load_block<L>(x + i, a, b);
+      s0 = hn::MulAdd(a, a, s0);
+      s1 = hn::MulAdd(b, b, s1);
+      load_block<L>(x + i + block, a, b);
+      s2 = hn::MulAdd(a, a, s2);
+      s3 = hn::MulAdd(b, b, s3);
+    }
+    if (i + block <= end) {
+      load_block<L>(x + i, a, b);
+      s0 = hn::MulAdd(a, a, s0);
+      s1 = hn::MulAdd(b, b, s1);
+      i += block;
+    }
+    if (i < end) {
+      load_block_n<L>(x + i, end - i, a, b);
+      s2 = hn::MulAdd(a, a, s2);
+      s3 = hn::MulAdd(b, b, s3);
+    }
+    result += total(s0, s1, s2, s3);
+  }
+  return result;
+}
+
+// Sums of (x - shift) and of its square.
+template <class X>
+HWY_INLINE void sums_of_deviations(const X* x, size_t n, float shift, double& first,
+                                   double& second) {
+  constexpr Layout L = kLayout<X>;
+  const DF d;
+  const size_t block = block_size();
+  const VF m = hn::Set(d, shift);
+  first = 0;
+  second = 0;
+  for (size_t begin = 0; begin < n; begin += kChunk) {
+    const size_t end = HWY_MIN(n, begin + kChunk);
+    VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+    VF q0 = hn::Zero(d), q1 = hn::Zero(d), q2 = hn::Zero(d), q3 = hn::Zero(d);
+    VF a, b;
+    size_t i = begin;
+    for (; i + 2 * block <= end; i += 2 * block) {
+      load_block<L>(x + i, a, b);
+      a = hn::Sub(a, m);
+      b = hn::Sub(b, m);
+      s0 = hn::Add(s0, a);
+      s1 = hn::Add(s1, b);
+      q0 = hn::MulAdd(a, a, q0);
+      q1 = hn::MulAdd(b, b, q1);
+      load_block<L>(x + i + block, a, b);
+      a = hn::Sub(a, m);
+      b = hn::Sub(b, m);
+      s2 = hn::Add(s2, a);
+      s3 = hn::Add(s3, b);
+      q2 = hn::MulAdd(a, a, q2);
+      q3 = hn::MulAdd(b, b, q3);
+    }
+    if (i + block <= end) {
+      load_block<L>(x + i, a, b);
+      a = hn::Sub(a, m);
+      b = hn::Sub(b, m);
+      s0 = hn::Add(s0, a);
+      s1 = hn::Add(s1, b);
+      q0 = hn::MulAdd(a, a, q0);
+      q1 = hn::MulAdd(b, b, q1);
+      i += block;
+    }
+    if (i < end) {
+      load_block_n<L>(x + i, end - i, a, b);
+      a = hn::IfThenElseZero(mask_a<L>(end - i), hn::Sub(a, m));
+      b = hn::IfThenElseZero(mask_b<L>(end - i), hn::Sub(b, m));
+      s2 = hn::Add(s2, a);
+      s3 = hn::Add(s3, b);
+      q2 = hn::MulAdd(a, a, q2);
+      q3 = hn::MulAdd(b, b, q3);
+    }
+    first += total(s0, s1, s2, s3);
+    second += total(q0, q1, q2, q3);
+  }
+}
+
+// Sums of g = dy * weight and of g * xhat, xhat = (x - mean) * rstd. weight has room for whole
+// blocks, zero beyond n, in x's element order.
+template <class X, class Y>
+HWY_INLINE void sums_of_gradients(const X* x, const Y* dy, const float* weight, size_t n,
+                                  float mean, float rstd, double& sum_g, double& sum_gx) {
+  constexpr Layout L = kLayout<X>;
+  const DF d;
+  const size_t block = block_size();
+  const size_t N = hn::Lanes(d);
+  const VF m = hn::Set(d, mean);
+  const VF r = hn::Set(d, rstd);
+  sum_g = 0;
+  sum_gx = 0;
+  for (size_t begin = 0; begin < n; begin += kChunk) {
+    const size_t end = HWY_MIN(n, begin + kChunk);
+    VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+    VF q0 = hn::Zero(d), q1 = hn::Zero(d), q2 = hn::Zero(d), q3 = hn::Zero(d);
+    const auto accumulate = [&](size_t at, VF a, VF b, VF ga, VF gb, VF& sa, VF& sb, VF& qa, VF& qb)
+                                HWY_ATTR {
+                                  ga = hn::Mul(ga, hn::LoadU(d, weight + at));
+                                  gb = hn::Mul(gb, hn::LoadU(d, weight + at + N));
+                                  sa = hn::Add(sa, ga);
+                                  sb = hn::Add(sb, gb);
+                                  qa = hn::MulAdd(ga, hn::Mul(hn::Sub(a, m), r), qa);
+                                  qb = hn::MulAdd(gb, hn::Mul(hn::Sub(b, m), r), qb);
+                                };
+    VF a, b, ga, gb;
+    size_t i = begin;
+    for (; i + 2 * block <= end; i += 2 * block) {
+      load_block<L>(x + i, a, b);
+      load_block<L>(dy + i, ga, gb);
+      accumulate(i, a, b, ga, gb, s0, s1, q0, q1);
+      load_block<L>(x + i + block, a, b);
+      load_block<L>(dy + i + block, ga, gb);
+      accumulate(i + block, a, b, ga, gb, s2, s3, q2, q3);
+    }
+    if (i + block <= end) {
+      load_block<L>(x + i, a, b);
+      load_block<L>(dy + i, ga, gb);
+      accumulate(i, a, b, ga, gb, s0, s1, q0, q1);
+      i += block;
+    }
+    if (i < end) {
+      load_block_n<L>(x + i, end - i, a, b);
+      load_block_n<L>(dy + i, end - i, ga, gb);
+      accumulate(i, a, b, ga, gb, s2, s3, q2, q3);
+    }
+    sum_g += total(s0, s1, s2, s3);
+    sum_gx += total(q0, q1, q2, q3);
+  }
+}
+
+}  // namespace omninorm::internal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

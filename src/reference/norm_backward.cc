@@ -1,0 +1,93 @@
+// With g = dy * (weight + weight_offset) and xhat = (x - mean) * rstd, over one set of elements
+// that share statistics, m of which the statistics were taken from:
+//
+//   dx = rstd * (g - [from the statistics] (sum(g) / m [centred] + xhat * sum(g * xhat) / m))
+//
+// The sums run over the whole set, the bracket holds for those m elements only (partial RMSNorm;
+// else all of them). dbias = sum(dy), dweight = sum(dy * xhat) over n and s, xhat as the weight saw
+// it. Checked against finite differences in tests/core/reference_backward_test.cc.
+#include <algorithm>
+
+#include "src/core/kernel_list.h"
+#include "src/reference/reference.h"
+
+namespace omninorm::internal {
+namespace {
+
+struct Element {
+  double dy;
+  double g;
+  double xhat;
+  double rstd;
+};
+
+Element element(const NormBackward& problem, const Position& at) {
+  const NormView& view = problem.view;
+  const DType statistics = problem.x.dtype == DType::f64 ? DType::f64 : DType::f32;
+  const double x = load(problem.x.data, problem.x.dtype, offset(view, problem.x.strides, at));
+  const double dy = load(problem.dy.data, problem.dy.dtype, offset(view, problem.dy.strides, at));
+  const double mean = view.center ? load(problem.mean, statistics, statistic(view, at)) : 0.0;
+  const double rstd = load(problem.rstd, statistics, statistic(view, at));
+  const double weight = scale(problem.weight, problem.weight_dtype, problem.parameters, view, at);
+  return {dy, dy * weight, (x - mean) * rstd, rstd};
+}
+
+void input_gradient(const NormBackward& problem, const Position& of) {
+  const NormView& view = problem.view;
+  Sum sum_g = 0, sum_g_xhat = 0;
+  for_each_pooled(view, of, view.c, [&](const Position& at) {
+    const Element e = element(problem, at);
+    sum_g += e.g;
+    sum_g_xhat += static_cast<Sum>(e.g) * e.xhat;
+  });
+  const auto count = static_cast<Sum>(pooled_count(view));
+  const auto mean_g = view.center ? static_cast<double>(sum_g / count) : 0.0;
+  const auto mean_g_xhat = static_cast<double>(sum_g_xhat / count);
+  for_each_pooled(view, of, view.c, [&](const Position& at) {
+    const Element e = element(problem, at);
+    const double through_statistics = at.c < view.stats_c ? mean_g + e.xhat * mean_g_xhat : 0.0;
+    store(problem.dx.data, problem.dx.dtype, offset(view, problem.dx.strides, at),
+          e.rstd * (e.g - through_statistics));
+  });
+}
+
+void affine_gradient(const NormBackward& problem, std::int64_t g, std::int64_t c) {
+  const NormView& view = problem.view;
+  Sum dweight = 0, dbias = 0;
+  for (std::int64_t n = 0; n < view.n; ++n) {
+    for (std::int64_t s = 0; s < view.s; ++s) {
+      const Element e = element(problem, {n, g, c, s});
+      dbias += e.dy;
+      dweight += static_cast<Sum>(e.dy) *
+                 scaled_input(e.xhat, problem.x.dtype, problem.parameters.cast_policy);
+    }
+  }
+  const std::int64_t channel = g * view.c + c;
+  if (problem.dweight != nullptr) {
+    store(problem.dweight, problem.dweight_dtype, channel, static_cast<double>(dweight));
+  }
+  if (problem.dbias != nullptr) {
+    store(problem.dbias, problem.dweight_dtype, channel, static_cast<double>(dbias));
+  }
+}
+
+void run(const NormBackward& problem, Executor&, std::byte*) {
+  const NormView& view = problem.view;
+  if (problem.dweight != nullptr || problem.dbias != nullptr) {
+    // Before dx, which may be written over dy.
+    for (std::int64_t g = 0; g < view.g; ++g) {
+      for (std::int64_t c = 0; c < view.c; ++c) affine_gradient(problem, g, c);
+    }
+  }
+  if (problem.dx.data == nullptr || view.empty()) return;
+  for_each_statistic(view, [&](const Position& of) { input_gradient(problem, of); });
+}
+
+const char* decline(const NormBackward&) { return nullptr; }
+std::size_t workspace(const NormBackward&) { return 0; }
+
+}  // namespace
+
+const Kernel<NormBackward> reference_backward = {"reference", decline, workspace, run};
+
+}  // namespace omninorm::internal

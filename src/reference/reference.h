@@ -1,0 +1,76 @@
+// What the reference's two directions share: walking a view, and the formulas' common terms.
+#pragma once
+
+#include <cstdint>
+
+#include "src/core/element.h"
+#include "src/core/norm_problem.h"
+
+namespace omninorm::internal {
+
+// Sums are kept in long double: where that is wider than double (x86, AArch64 Linux) the squares of
+// all doubles are in its range, so f64 input may be as large or small as f64 goes. Elsewhere the
+// limit is inputs between 1e-150 and 1e150.
+using Sum = long double;
+
+struct Position {
+  std::int64_t n;
+  std::int64_t g;
+  std::int64_t c;
+  std::int64_t s;
+};
+
+// Element offset of a position in an operand.
+std::int64_t offset(const NormView& view, const NormStrides& strides, const Position& at);
+
+// Which of mean[] and rstd[] a position uses.
+inline std::int64_t statistic(const NormView& view, const Position& at) {
+  const std::int64_t n = view.pool_n ? 0 : at.n;
+  return view.pool_s ? n * view.g + at.g : (n * view.g + at.g) * view.s + at.s;
+}
+
+// Calls visit(position) for every element that shares the statistics of (n, g, s), c from 0 to
+// count_c - 1. Pooled dimensions are walked whole, whatever n and s say.
+template <class Visit>
+void for_each_pooled(const NormView& view, const Position& of, std::int64_t count_c,
+                     const Visit& visit) {
+  const std::int64_t n_begin = view.pool_n ? 0 : of.n, n_end = view.pool_n ? view.n : of.n + 1;
+  const std::int64_t s_begin = view.pool_s ? 0 : of.s, s_end = view.pool_s ? view.s : of.s + 1;
+  for (std::int64_t n = n_begin; n < n_end; ++n) {
+    for (std::int64_t c = 0; c < count_c; ++c) {
+      for (std::int64_t s = s_begin; s < s_end; ++s) visit(Position{n, of.g, c, s});
+    }
+  }
+}
+
+// Calls visit(position) once for each set of elements that shares statistics; c is 0, and so are
+// pooled n and s.
+template <class Visit>
+void for_each_statistic(const NormView& view, const Visit& visit) {
+  const std::int64_t n_end = view.pool_n ? 1 : view.n;
+  const std::int64_t s_end = view.pool_s ? 1 : view.s;
+  for (std::int64_t n = 0; n < n_end; ++n) {
+    for (std::int64_t g = 0; g < view.g; ++g) {
+      for (std::int64_t s = 0; s < s_end; ++s) visit(Position{n, g, 0, s});
+    }
+  }
+}
+
+// How many elements the statistics are taken from.
+inline std::int64_t pooled_count(const NormView& view) {
+  return (view.pool_n ? view.n : 1) * view.stats_c * (view.pool_s ? view.s : 1);
+}
+
+// weight + weight_offset at channel (g, c); 1 where there is no weight.
+inline double scale(const void* weight, DType dtype, const NormParameters& parameters,
+                    const NormView& view, const Position& at) {
+  if (weight == nullptr) return 1.0;
+  return load(weight, dtype, at.g * view.c + at.c) + parameters.weight_offset;
+}
+
+// xhat as the weight sees it: rounded to x's dtype first where the policy says so.
+inline double scaled_input(double xhat, DType x, CastPolicy policy) {
+  return policy == CastPolicy::before_weight ? rounded(x, xhat) : xhat;
+}
+
+}  // namespace omninorm::internal

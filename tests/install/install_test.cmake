@@ -1,0 +1,30 @@
+function(run what)
+  execute_process(COMMAND ${ARGN} OUTPUT_VARIABLE output ERROR_VARIABLE output RESULT_VARIABLE result)
+  if(result)
+    message(FATAL_ERROR "${what} failed (${result}):\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+# A prefix with a space in it, moved after the installation: nothing may depend on where it was.
+file(REMOVE_RECURSE ${WORK})
+run("cmake --install" ${CMAKE_COMMAND} --install ${BUILD} --config ${CONFIG} --prefix ${WORK}/installed)
+file(RENAME ${WORK}/installed "${WORK}/moved here")
+run("configuring the outside project"
+    ${CMAKE_COMMAND} -G ${GENERATOR} -S ${PROJECT} -B ${WORK}/outside -DCMAKE_CXX_COMPILER=${CXX}
+    "-DCMAKE_PREFIX_PATH=${WORK}/moved here" "-DCMAKE_CXX_FLAGS=${FLAGS}")
+run("building the outside project" ${CMAKE_COMMAND} --build ${WORK}/outside)
+run("the outside project" ${WORK}/outside/outside)
+
+# rms of (3, 4, 0, 0) is 2.5; eps = 1e-6 does not show in four digits. Rows of ones stay, times weight.
+set(expected "1.2000 3.2000 0.0000 0.0000 1.0000 2.0000 1.0000 1.0000 \nrstd of the first row: 0.4000\n")
+if(NOT output STREQUAL expected)
+  message(FATAL_ERROR "the outside project printed\n${output}expected\n${expected}")
+endif()
+
+if(PROGRAM)
+  run("the installed omninorm" "${WORK}/moved here/${PROGRAM}" list)
+  if(NOT output MATCHES "rms_norm")
+    message(FATAL_ERROR "the installed `omninorm list` printed\n${output}")
+  endif()
+endif()

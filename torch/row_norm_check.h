@@ -1,0 +1,13 @@
+// The checks that must hold on every device, kernel or not, and for symbolic shapes. libomninorm
+// checks what it is given once more; these come first so that a graph is refused when it is traced.
+#pragma once
+
+#include "torch/row_norm.h"
+
+namespace omninorm::torch_ops {
+
+// Throw c10::ValueError "[op] expected ..., got ...".
+void check_forward(const RowNormOp& op, const RowNormForwardCall& call);
+void check_backward(const RowNormOp& op, const RowNormBackwardCall& call);
+
+}  // namespace omninorm::torch_ops
