@@ -21,9 +21,8 @@ Executor& bench_executor();
 // PyTorch's own, called from C++, and our operator called in the same way:
 //   omninorm_torch  omninorm::<op> through torch's dispatcher
 //   torch           at::<op>, the eager operator
-//   torch_direct    the CPU function under it, without dispatcher and autograd (layer_norm alone
-//   has
-//                   one; rms_norm is a chain of operators)
+//   torch_direct    the CPU function under it, without dispatcher and autograd: layer_norm alone
+//                   has one, rms_norm is a chain of operators
 // Backward goes through torch::autograd::grad for the operators. Empty without torch.
 std::vector<Side> torch_sides(const Problem& problem);
 

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <string>
@@ -27,6 +28,16 @@ namespace omninorm::bench {
 namespace {
 
 std::atomic<bool> stop{false};
+std::atomic<std::time_t> stopped_at{0};
+
+// The first Ctrl-C ends the cell in progress and prints what there is; one more, a second or two
+// later (a wrapper may pass on the first one again), ends at once.
+void on_interrupt(int) {
+  const std::time_t now = std::time(nullptr);
+  if (!stop) stopped_at = now;
+  if (stop && now > stopped_at + 1) _exit(130);
+  stop = true;
+}
 
 struct Options {
   std::vector<std::string> ops, shapes, dtypes, directions;
@@ -217,6 +228,7 @@ int run_train(int argc, char** argv) {
     if (std::strcmp(argv[i], "--train") != 0) args.push_back(argv[i]);
   }
   args.push_back(nullptr);
+  setenv("KINETO_LOG_LEVEL", "99", 0);  // else torch's profiler reports each start and stop
   execvp(args[0], args.data());
   fmt::print(
       stderr,
@@ -236,11 +248,7 @@ int main_guarded(int argc, char** argv) {
   bool train = false;  // taken above; here for --help
   app.add_flag("--train", train, "training speed against eager PyTorch: see --train --help");
   CLI11_PARSE(app, argc, argv);
-  // The first Ctrl-C ends the cell in progress and prints what there is; the second ends at once.
-  std::signal(SIGINT, [](int) {
-    stop = true;
-    std::signal(SIGINT, SIG_DFL);
-  });
+  std::signal(SIGINT, on_interrupt);
   try {
     return run(options);
   } catch (const std::exception& error) {

@@ -1,5 +1,5 @@
 // The ops that the benchmark knows: one row each, the library's own functions. A new op is a row
-// here and a row in the table of torch_sides.cc.
+// here and a row in the table of torch_backend.cc.
 #pragma once
 
 #include <cstddef>

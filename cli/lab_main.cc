@@ -18,6 +18,8 @@
 #include "cli/progress.h"
 #include "lab/train/compare.h"
 #include "lab/train/provenance.h"
+#include "lab/train/stepper.h"
+#include "omninorm/error.h"
 
 namespace {
 
@@ -69,6 +71,11 @@ std::string cell(double value, const char* format) {
   return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "-";
 }
 
+// 1.25e+30 where a run has blown up: its digits would only break the columns.
+std::string loss_cell(double loss) {
+  return cell(loss, std::fabs(loss) < 1e4 ? "{:.3f}" : "{:.2e}");
+}
+
 // One line a run, for where the live lines were mixed with the progress of steps.
 void print_table(const std::vector<lab::RunOutcome>& runs) {
   std::size_t width = 5;
@@ -79,7 +86,7 @@ void print_table(const std::vector<lab::RunOutcome>& runs) {
              "valid loss", "tokens/s");
   for (const auto& run : runs) {
     fmt::print("{:<{}}  {:<9} {:>10} {:>10} {:>10}\n", run.label, width, run.status,
-               cell(run.train_loss, "{:.3f}"), cell(run.valid_loss, "{:.3f}"),
+               loss_cell(run.train_loss), loss_cell(run.valid_loss),
                cell(run.tokens_per_second, "{:.0f}"));
   }
   fmt::print("\n");
@@ -112,12 +119,24 @@ lab::CompareEvents show_on(Progress& progress) {
   return events;
 }
 
+// A device that is not there is a wrong command line, not a failed run.
+void check_devices(const lab::Plan& plan) {
+  for (const lab::Variant& variant : plan.variants) {
+    try {
+      lab::find_device(variant.settings.device);
+    } catch (const Error& error) {
+      throw UsageError(error.what());
+    }
+  }
+}
+
 int run_comparison(int argc, char** argv) {
   const CompareRequest request = parse_compare(argc, argv);
   if (request.dry_run) {
     std::fputs(describe(request).c_str(), stdout);
     return exit_done;
   }
+  check_devices(request.plan);
   catch_signals();
   keep_memory();
   const ProgressMode mode = choose_progress_mode(request.quiet, request.json);
@@ -128,7 +147,10 @@ int run_comparison(int argc, char** argv) {
     print_table(result.runs);
   }
   if (result.stopped) {
-    progress.note("stopped; what was run is kept, and the same command goes on from here");
+    progress.note(
+        "stopped; the same command goes on: runs that ended are kept, and one that was stopped "
+        "starts "
+        "again from its first step");
   }
   if (!result.report.empty()) {
     progress.result(result.report.string(), result.headline);

@@ -21,16 +21,22 @@ install(FILES ${PROJECT_BINARY_DIR}/omninormConfig.cmake ${PROJECT_BINARY_DIR}/o
 
 # What needs torch is linked to the torch it was built with, by its full path: a Python environment
 # has no place that the loader knows.
-set(omninorm_runpath "$ORIGIN;$ORIGIN/../${CMAKE_INSTALL_LIBDIR};${omninorm_torch_lib}")
 if(OMNINORM_TORCH)
-  set_target_properties(omninorm_torch PROPERTIES EXPORT_NAME torch INSTALL_RPATH "${omninorm_runpath}")
+  set_target_properties(omninorm_torch PROPERTIES EXPORT_NAME torch
+    INSTALL_RPATH "$ORIGIN;${omninorm_torch_lib}")
   install(TARGETS omninorm_torch EXPORT omninormTorchTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  # For C++: omninorm/torch/modules.h and the functions. They include torch's headers, which the
+  # including project brings with its own torch.
+  install(FILES ${PROJECT_SOURCE_DIR}/torch/modules.h ${PROJECT_SOURCE_DIR}/torch/rms_norm.h
+                ${PROJECT_SOURCE_DIR}/torch/layer_norm.h
+          DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/omninorm/torch)
   install(EXPORT omninormTorchTargets NAMESPACE omninorm:: DESTINATION ${omninorm_package_dir})
 endif()
 if(OMNINORM_LAB)
   install(TARGETS omninorm_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 if(TARGET omninorm_lab_cli)
-  set_target_properties(omninorm_lab_cli PROPERTIES INSTALL_RPATH "${omninorm_runpath}")
-  install(TARGETS omninorm_lab_cli RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR})
+  set_target_properties(omninorm_lab_cli PROPERTIES
+    INSTALL_RPATH "$ORIGIN/../../${CMAKE_INSTALL_LIBDIR};${omninorm_torch_lib}")
+  install(TARGETS omninorm_lab_cli RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/omninorm)
 endif()

@@ -47,9 +47,13 @@ struct Rows {
   }
 };
 
-struct RowStatistics {
-  at::Tensor mean;  // [rows..., 1]; undefined when not centred
-  at::Tensor rstd;  // [rows..., 1]
+// Everything is kept in units of `scale`: 1 / sqrt(mean(x^2)) may lie outside the range of x's type
+// where x_hat does not.
+struct Normalised {
+  at::Tensor x_hat;  // [rows..., d]
+  at::Tensor mean;   // [rows..., 1], of x / scale; undefined when not centred
+  at::Tensor rstd;   // [rows..., 1], of x / scale
+  at::Tensor scale;  // [rows..., 1]
 };
 
 // A power of two near each row's largest magnitude (or sqrt(eps), if larger), by which a row can be
@@ -63,20 +67,30 @@ at::Tensor row_scale(const at::Tensor& part, double eps) {
   return at::where(at::isfinite(largest).logical_and(largest > 0), scale, at::ones_like(scale));
 }
 
-RowStatistics statistics_of(const RowNormOp& op, const Rows& rows, double eps) {
-  RowStatistics result;
+// 0 for rows of no entries.
+at::Tensor mean_of(const at::Tensor& rows) {
+  return rows.sym_size(-1) == 0 ? rows.sum(-1, true) : rows.mean(-1, true);
+}
+
+Normalised normalised(const RowNormOp& op, const Rows& rows, double eps) {
+  Normalised result;
   const at::Tensor part = rows.part();
   // Rows of no entries have no largest one.
-  const at::Tensor scale =
-      part.sym_size(-1) == 0 ? at::ones_like(part.sum(-1, true)) : row_scale(part, eps);
-  at::Tensor scaled = part / scale;
+  result.scale = part.sym_size(-1) == 0 ? at::ones_like(part.sum(-1, true)) : row_scale(part, eps);
+  at::Tensor scaled = rows.x / result.scale;
   if (op.center) {
-    const at::Tensor mean = scaled.mean(-1, true);
-    scaled = scaled - mean;
-    result.mean = mean * scale;
+    // The rounding error of a mean far from 0 is large beside the deviations; their own mean is
+    // that error.
+    const at::Tensor first = mean_of(scaled);
+    scaled = scaled - first;
+    const at::Tensor second = mean_of(scaled);
+    scaled = scaled - second;
+    result.mean = first + second;
   }
-  const at::Tensor scaled_eps = (std::sqrt(eps) / scale).square();
-  result.rstd = at::rsqrt(scaled.square().mean(-1, true) + scaled_eps) / scale;
+  const at::Tensor squares = (rows.width ? scaled.narrow(-1, 0, *rows.width) : scaled).square();
+  const at::Tensor scaled_eps = (std::sqrt(eps) / result.scale).square();
+  result.rstd = at::rsqrt(mean_of(squares) + scaled_eps);
+  result.x_hat = scaled * result.rstd;
   return result;
 }
 
@@ -86,10 +100,6 @@ at::Tensor rounded(const at::Tensor& value, at::ScalarType type) {
   const bool constant = !c10::GradMode::is_enabled() || !value.requires_grad();
   if (constant && !value._fw_grad(0).defined()) return narrow;
   return value + (narrow - value.detach());
-}
-
-at::Tensor normalised(const RowNormOp& op, const Rows& rows, const RowStatistics& statistics) {
-  return (op.center ? rows.x - statistics.mean : rows.x) * statistics.rstd;
 }
 
 bool rounds_before_weight(const at::Tensor& x, const RowNormOptions& options) {
@@ -108,32 +118,25 @@ at::Tensor factor_of(const std::optional<at::Tensor>& weight, const RowNormOptio
 RowNormForwardResult row_norm_forward_formula(const RowNormOp& op, const RowNormForwardCall& call) {
   const auto dims = static_cast<std::int64_t>(call.normalized_shape.size());
   const Rows rows(call.x, dims, call.options.partial);
-  const RowStatistics statistics = statistics_of(op, rows, call.options.eps);
-  at::Tensor y = normalised(op, rows, statistics);
+  const Normalised row = normalised(op, rows, call.options.eps);
+  at::Tensor y = row.x_hat;
   if (rounds_before_weight(call.x, call.options)) y = rounded(y, call.x.scalar_type());
   const at::Tensor factor = factor_of(call.weight, call.options, y.scalar_type());
   if (factor.defined()) y = y * factor;
   if (call.bias) y = y + call.bias->flatten().to(y.scalar_type());
   RowNormForwardResult result;
   result.y = y.view_as(call.x).to(call.y_dtype());
-  if (op.center) result.mean = statistics.mean.squeeze(-1);
-  result.rstd = statistics.rstd.squeeze(-1);
+  if (op.center) result.mean = (row.mean * row.scale).squeeze(-1);
+  result.rstd = (row.rstd / row.scale).squeeze(-1);
   return result;
 }
 
 RowNormBackwardResult row_norm_backward_formula(const RowNormOp& op,
-                                                const RowNormBackwardCall& call,
-                                                Statistics source) {
+                                                const RowNormBackwardCall& call) {
   const auto dims = static_cast<std::int64_t>(call.normalized_shape.size());
   const Rows rows(call.x, dims, call.options.partial);
-  RowStatistics statistics;
-  if (source == Statistics::recomputed) {
-    statistics = statistics_of(op, rows, call.options.eps);
-  } else {
-    if (op.center) statistics.mean = call.mean.unsqueeze(-1);
-    statistics.rstd = call.rstd.unsqueeze(-1);
-  }
-  const at::Tensor x_hat = normalised(op, rows, statistics);
+  const Normalised row = normalised(op, rows, call.options.eps);
+  const at::Tensor& x_hat = row.x_hat;
   const at::Tensor dy = Rows::flat(call.dy, dims).to(x_hat.scalar_type());
 
   RowNormBackwardResult result;
@@ -151,7 +154,7 @@ RowNormBackwardResult row_norm_backward_formula(const RowNormOp& op,
     }
     at::Tensor dx = dx_hat - through_rstd;
     if (op.center) dx = dx - dx_hat.mean(-1, true);
-    result.dx = (dx * statistics.rstd).view_as(call.x).to(call.x.scalar_type());
+    result.dx = (dx * row.rstd / row.scale).view_as(call.x).to(call.x.scalar_type());
   }
   const auto affine = [&](const at::Tensor& per_row) {
     return rows.sum_of_rows(per_row).view_symint(call.normalized_shape).to(call.gradient_dtype());

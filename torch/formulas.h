@@ -8,12 +8,8 @@ namespace omninorm::torch_ops {
 
 RowNormForwardResult row_norm_forward_formula(const RowNormOp& op, const RowNormForwardCall& call);
 
-// Whether mean and rstd are taken as they were saved, or computed from x again, so that the result
-// can be differentiated with respect to x.
-enum class Statistics { saved, recomputed };
-
+// Computes mean and rstd from x again, so that the result can be differentiated with respect to x.
 RowNormBackwardResult row_norm_backward_formula(const RowNormOp& op,
-                                                const RowNormBackwardCall& call,
-                                                Statistics statistics);
+                                                const RowNormBackwardCall& call);
 
 }  // namespace omninorm::torch_ops

@@ -36,18 +36,10 @@ constexpr RowNormOp kOp{
            const Context& context) {
           rms_norm_forward(args, core_options(options, dims), context);
         },
-    .forward_workspace =
-        [](const NormForwardArgs& args, const RowNormOptions& options, int dims) {
-          return rms_norm_forward_workspace(args, core_options(options, dims));
-        },
     .backward =
         [](const NormBackwardArgs& args, const RowNormOptions& options, int dims,
            const Context& context) {
           rms_norm_backward(args, core_options(options, dims), context);
-        },
-    .backward_workspace =
-        [](const NormBackwardArgs& args, const RowNormOptions& options, int dims) {
-          return rms_norm_backward_workspace(args, core_options(options, dims));
         },
     .dispatch_forward = dispatch_forward,
     .dispatch_backward = dispatch_backward,

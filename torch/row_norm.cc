@@ -1,5 +1,6 @@
 #include "torch/row_norm.h"
 
+#include <ATen/EmptyTensor.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -46,6 +47,19 @@ at::Tensor readable(const at::Tensor& tensor, std::int64_t dims) {
   return tensor.contiguous();
 }
 
+// at::empty and at::empty_like, less their way through the dispatcher: it leads to these functions
+// from here, and for the outputs of a small norm it takes as long as the norm.
+at::Tensor fresh(at::IntArrayRef shape, at::ScalarType type) {
+  return at::detail::empty_cpu(shape, type);
+}
+
+at::Tensor fresh_like(const at::Tensor& like, at::ScalarType type) {
+  if (!like.is_non_overlapping_and_dense()) {
+    return at::empty_like(like, like.options().dtype(type));
+  }
+  return at::detail::empty_strided_cpu(like.sizes(), like.strides(), type);
+}
+
 // Memory for an output whose layout is `like`'s: `result`, and `target` for the kernel to fill,
 // which is the same tensor wherever its rows are dense.
 struct Output {
@@ -54,9 +68,9 @@ struct Output {
 
   Output() = default;
   Output(const at::Tensor& like, at::ScalarType type, std::int64_t dims)
-      : result(at::empty_like(like, like.options().dtype(type))), target(result) {
+      : result(fresh_like(like, type)), target(result) {
     if (type == at::kDouble || dense_rows(result, dims)) return;
-    target = at::empty(result.sizes(), result.options());
+    target = fresh(result.sizes(), type);
   }
 
   at::Tensor finish() const {
@@ -65,17 +79,13 @@ struct Output {
   }
 };
 
-struct Workspace {
-  at::Tensor memory;
+// Without a workspace, so that the library allocates for itself: asking for the size first would
+// check and plan each call twice.
+Context context() {
   Context context;
-
-  explicit Workspace(std::size_t bytes) {
-    context.executor = &torch_executor();
-    if (bytes == 0) return;
-    memory = at::empty({static_cast<std::int64_t>(bytes)}, at::kByte);
-    context.workspace = {static_cast<std::byte*>(memory.mutable_data_ptr()), bytes};
-  }
-};
+  context.executor = &torch_executor();
+  return context;
+}
 
 template <class Function>
 void with_torch_errors(Function&& function) {
@@ -100,10 +110,9 @@ RowNormForwardResult row_norm_forward_cpu(const RowNormOp& op, const RowNormForw
   const at::Tensor bias = call.bias ? call.bias->contiguous() : at::Tensor();
   const Output y(call.x, call.y_dtype(), dims);
   const at::IntArrayRef rows = x.sizes().slice(0, static_cast<std::size_t>(x.dim() - dims));
-  const at::TensorOptions statistics = x.options().dtype(statistics_dtype(x));
   RowNormForwardResult result;
-  if (op.center) result.mean = at::empty(rows, statistics);
-  result.rstd = at::empty(rows, statistics);
+  if (op.center) result.mean = fresh(rows, statistics_dtype(x));
+  result.rstd = fresh(rows, statistics_dtype(x));
   with_torch_errors([&] {
     NormForwardArgs args;
     args.x = const_view(x);
@@ -112,8 +121,7 @@ RowNormForwardResult row_norm_forward_cpu(const RowNormOp& op, const RowNormForw
     args.y = mutable_view(y.target);
     args.mean = mutable_view(result.mean);
     args.rstd = mutable_view(result.rstd);
-    const Workspace workspace(op.forward_workspace(args, call.options, dims));
-    op.forward(args, call.options, dims, workspace.context);
+    op.forward(args, call.options, dims, context());
   });
   result.y = y.finish();
   return result;
@@ -128,11 +136,11 @@ RowNormBackwardResult row_norm_backward_cpu(const RowNormOp& op, const RowNormBa
   const at::Tensor mean = op.center ? call.mean.contiguous() : at::Tensor();
   const at::Tensor rstd = call.rstd.contiguous();
   const at::IntArrayRef shape = x.sizes().slice(static_cast<std::size_t>(x.dim() - dims));
-  const at::TensorOptions affine = x.options().dtype(call.gradient_dtype());
+  const at::ScalarType affine = call.gradient_dtype();
   const Output dx = call.output_mask[0] ? Output(call.x, x.scalar_type(), dims) : Output();
   RowNormBackwardResult result;
-  if (call.output_mask[1]) result.dweight = at::empty(shape, affine);
-  if (call.output_mask[2]) result.dbias = at::empty(shape, affine);
+  if (call.output_mask[1]) result.dweight = fresh(shape, affine);
+  if (call.output_mask[2]) result.dbias = fresh(shape, affine);
   with_torch_errors([&] {
     NormBackwardArgs args;
     args.x = const_view(x);
@@ -143,8 +151,7 @@ RowNormBackwardResult row_norm_backward_cpu(const RowNormOp& op, const RowNormBa
     args.dx = mutable_view(dx.target);
     args.dweight = mutable_view(result.dweight);
     args.dbias = mutable_view(result.dbias);
-    const Workspace workspace(op.backward_workspace(args, call.options, dims));
-    op.backward(args, call.options, dims, workspace.context);
+    op.backward(args, call.options, dims, context());
   });
   if (call.output_mask[0]) result.dx = dx.finish();
   return result;
@@ -215,7 +222,7 @@ RowNormBackwardResult row_norm_backward_fallback(const RowNormOp& op,
                                                  const RowNormBackwardCall& call) {
   check_backward(op, call);
   warn_once(op, call.x.device());
-  RowNormBackwardResult result = row_norm_backward_formula(op, call, Statistics::saved);
+  RowNormBackwardResult result = row_norm_backward_formula(op, call);
   result.dx = laid_out_like(call.x, result.dx);
   return result;
 }
@@ -230,6 +237,10 @@ using torch::autograd::variable_list;
 // mean and rstd leave through `result` instead of being returned: what a Function returns counts as
 // differentiable, and marking outputs otherwise does not work under compiled autograd.
 struct RowNormFunction : torch::autograd::Function<RowNormFunction> {
+  static constexpr const char* kInts = "ints";        // op, dims, cast_policy, dtype of bias
+  static constexpr const char* kDoubles = "doubles";  // eps, weight_offset, partial
+  static constexpr std::int64_t kNoBias = -1;
+
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x,
                             const std::optional<at::Tensor>& weight,
                             const std::optional<at::Tensor>& bias, const RowNormOp* op,
@@ -238,15 +249,15 @@ struct RowNormFunction : torch::autograd::Function<RowNormFunction> {
     *result = op->dispatch_forward(*call);
     ctx->save_for_backward({x, defined(weight), result->mean, result->rstd});
     ctx->set_materialize_grads(false);
-    auto& saved = ctx->saved_data;
-    saved["op"] = reinterpret_cast<std::int64_t>(op);
-    saved["dims"] = static_cast<std::int64_t>(call->normalized_shape.size());
-    saved["eps"] = call->options.eps;
-    saved["weight_offset"] = call->options.weight_offset;
-    saved["cast_policy"] = static_cast<std::int64_t>(call->options.cast_policy);
-    saved["partial"] = call->options.partial;
-    saved["has_bias"] = bias.has_value();
-    if (bias) saved["bias_dtype"] = static_cast<std::int64_t>(bias->scalar_type());
+    // Two entries, not one for each value: an entry costs a string, a hash and an allocation.
+    const RowNormOptions& options = call->options;
+    ctx->saved_data[kInts] =
+        std::vector<std::int64_t>{reinterpret_cast<std::int64_t>(op),
+                                  static_cast<std::int64_t>(call->normalized_shape.size()),
+                                  static_cast<std::int64_t>(options.cast_policy),
+                                  bias ? static_cast<std::int64_t>(bias->scalar_type()) : kNoBias};
+    ctx->saved_data[kDoubles] =
+        std::vector<double>{options.eps, options.weight_offset, options.partial};
     return result->y;
   }
 
@@ -254,23 +265,24 @@ struct RowNormFunction : torch::autograd::Function<RowNormFunction> {
     constexpr std::size_t kInputs = 6;
     variable_list gradients(kInputs);
     if (!grads[0].defined()) return gradients;
-    auto& saved = ctx->saved_data;
-    const auto* op = reinterpret_cast<const RowNormOp*>(saved["op"].toInt());
+    const c10::List<std::int64_t> ints = ctx->saved_data[kInts].toIntList();
+    const c10::List<double> doubles = ctx->saved_data[kDoubles].toDoubleList();
+    const auto* op = reinterpret_cast<const RowNormOp*>(ints.get(0));
     const variable_list tensors = ctx->get_saved_variables();
     const at::Tensor& x = tensors[0];
     const std::optional<at::Tensor> weight =
         tensors[1].defined() ? std::optional(tensors[1]) : std::nullopt;
-    const bool has_bias = saved["has_bias"].toBool();
+    const bool has_bias = ints.get(3) != kNoBias;
     // Edges are counted over the tensors that were given.
     const std::size_t bias_edge = weight ? 2 : 1;
-    const auto dims = static_cast<std::size_t>(saved["dims"].toInt());
+    const auto dims = static_cast<std::size_t>(ints.get(1));
     RowNormOptions options;
-    options.eps = saved["eps"].toDouble();
-    options.weight_offset = saved["weight_offset"].toDouble();
-    options.cast_policy = static_cast<CastPolicy>(saved["cast_policy"].toInt());
-    options.partial = saved["partial"].toDouble();
+    options.eps = doubles.get(0);
+    options.weight_offset = doubles.get(1);
+    options.cast_policy = static_cast<CastPolicy>(ints.get(2));
+    options.partial = doubles.get(2);
     std::optional<at::ScalarType> affine_dtype;
-    if (has_bias) affine_dtype = static_cast<at::ScalarType>(saved["bias_dtype"].toInt());
+    if (has_bias) affine_dtype = static_cast<at::ScalarType>(ints.get(3));
     const RowNormBackwardResult result =
         op->dispatch_backward({x,
                                x.sym_sizes().slice(static_cast<std::size_t>(x.dim()) - dims),
@@ -323,7 +335,7 @@ RowNormBackwardResult row_norm_backward_autograd(const RowNormOp& op,
                      (call.x.requires_grad() || call.dy.requires_grad() || wants_grad(call.weight));
   if (tangent || graph) {
     check_backward(op, call);
-    return row_norm_backward_formula(op, call, Statistics::recomputed);
+    return row_norm_backward_formula(op, call);
   }
   const at::AutoDispatchBelowADInplaceOrView guard;
   return op.dispatch_backward(call);

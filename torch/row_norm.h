@@ -5,7 +5,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
-#include <cstddef>
 #include <optional>
 #include <vector>
 
@@ -70,9 +69,7 @@ struct RowNormOp {
   bool center;
 
   void (*forward)(const NormForwardArgs&, const RowNormOptions&, int dims, const Context&);
-  std::size_t (*forward_workspace)(const NormForwardArgs&, const RowNormOptions&, int dims);
   void (*backward)(const NormBackwardArgs&, const RowNormOptions&, int dims, const Context&);
-  std::size_t (*backward_workspace)(const NormBackwardArgs&, const RowNormOptions&, int dims);
 
   RowNormForwardResult (*dispatch_forward)(const RowNormForwardCall&);
   RowNormBackwardResult (*dispatch_backward)(const RowNormBackwardCall&);
@@ -81,7 +78,7 @@ struct RowNormOp {
 // The type that statistics and sums are kept in.
 at::ScalarType statistics_dtype(const at::Tensor& x);
 
-// libomninorm on the CPU, on torch's threads and in torch's memory.
+// libomninorm on the CPU, on torch's threads.
 RowNormForwardResult row_norm_forward_cpu(const RowNormOp& op, const RowNormForwardCall& call);
 RowNormBackwardResult row_norm_backward_cpu(const RowNormOp& op, const RowNormBackwardCall& call);
 
@@ -89,7 +86,8 @@ RowNormBackwardResult row_norm_backward_cpu(const RowNormOp& op, const RowNormBa
 RowNormForwardResult row_norm_forward_meta(const RowNormOp& op, const RowNormForwardCall& call);
 RowNormBackwardResult row_norm_backward_meta(const RowNormOp& op, const RowNormBackwardCall& call);
 
-// ATen formulas for a device without a kernel; warns once for each op and device type.
+// ATen formulas for a device without a kernel; warns once for each op and device type. The backward
+// computes the statistics from x again, which is more exact than what float32 keeps of the mean.
 RowNormForwardResult row_norm_forward_fallback(const RowNormOp& op, const RowNormForwardCall& call);
 RowNormBackwardResult row_norm_backward_fallback(const RowNormOp& op,
                                                  const RowNormBackwardCall& call);

@@ -25,14 +25,12 @@ bool same_shape(c10::SymIntArrayRef a, c10::SymIntArrayRef b) {
   return true;
 }
 
+// Runs on every call: messages are put together only once a check has failed, which would cost
+// more than a small norm otherwise.
 struct Checker {
   const char* op;
   const at::Tensor& x;
   c10::SymIntArrayRef normalized_shape;
-
-  void require(bool condition, const std::string& expected, const std::string& got) const {
-    if (!condition) fail(op, expected, got);
-  }
 
   std::size_t rows_rank() const {
     return static_cast<std::size_t>(x.dim()) - normalized_shape.size();
@@ -51,9 +49,13 @@ struct Checker {
     }
   }
 
+  void same_dtype(at::ScalarType type, at::ScalarType expected, const char* what) const {
+    if (type == expected) return;
+    fail(op, c10::str(what, " of type ", type_name(expected)), type_name(type));
+  }
+
   void dtype(const at::Tensor& tensor, at::ScalarType expected, const char* what) const {
-    if (tensor.scalar_type() == expected) return;
-    fail(op, c10::str(what, " of type ", type_name(expected)), type_name(tensor.scalar_type()));
+    same_dtype(tensor.scalar_type(), expected, what);
   }
 
   void affine_dtype(at::ScalarType type, const char* what) const {
@@ -80,7 +82,13 @@ struct Checker {
       fail(op, "x of type f32, bf16, f16 or f64", type_name(x.scalar_type()));
     }
     dense(x, "x");
-    require(!normalized_shape.empty(), "a normalized_shape of at least one dimension", "[]");
+    if (x.dim() > kMaxRank) {
+      fail(op, c10::str("x of at most ", kMaxRank, " dimensions (flatten some)"),
+           c10::str(x.dim(), " dimensions"));
+    }
+    if (normalized_shape.empty()) {
+      fail(op, "a normalized_shape of at least one dimension", "[]");
+    }
     if (static_cast<std::size_t>(x.dim()) < normalized_shape.size() ||
         !same_shape(x.sym_sizes().slice(rows_rank()), normalized_shape)) {
       fail(op, c10::str("x whose last dimensions are ", normalized_shape),
@@ -89,20 +97,24 @@ struct Checker {
   }
 
   void options(const RowNormOptions& options) const {
-    require(std::isfinite(options.eps) && options.eps >= 0, "eps >= 0 and finite",
-            c10::str(options.eps));
-    require(std::isfinite(options.weight_offset), "a finite weight_offset",
-            c10::str(options.weight_offset));
-    require(options.partial > 0 && options.partial <= 1, "partial above 0 and at most 1",
-            c10::str(options.partial));
+    if (!std::isfinite(options.eps) || options.eps < 0) {
+      fail(op, "eps >= 0 and finite", c10::str(options.eps));
+    }
+    if (!std::isfinite(options.weight_offset)) {
+      fail(op, "a finite weight_offset", c10::str(options.weight_offset));
+    }
+    if (!(options.partial > 0 && options.partial <= 1)) {
+      fail(op, "partial above 0 and at most 1", c10::str(options.partial));
+    }
     if (options.partial == 1) return;
     // How many entries are taken is a number, so a symbolic width becomes one.
     std::int64_t width = 1;
     for (const c10::SymInt& size : normalized_shape) width *= size.guard_int(__FILE__, __LINE__);
-    require(
-        width == 0 || static_cast<std::int64_t>(static_cast<double>(width) * options.partial) > 0,
-        c10::str("partial that takes at least one of ", width, " entries"),
-        c10::str(options.partial));
+    const auto taken = static_cast<std::int64_t>(static_cast<double>(width) * options.partial);
+    if (width != 0 && taken == 0) {
+      fail(op, c10::str("partial that takes at least one of ", width, " entries"),
+           c10::str(options.partial));
+    }
   }
 };
 
@@ -135,9 +147,14 @@ void check_backward(const RowNormOp& op, const RowNormBackwardCall& call) {
     check.shape(*call.weight, call.normalized_shape, "weight");
     check.affine_dtype(call.weight->scalar_type(), "weight");
   }
-  check.require(call.weight || !call.output_mask[1], "a weight where dweight is asked for",
-                "none and output_mask[1] true");
+  if (!call.weight && call.output_mask[1]) {
+    fail(op.name, "a weight where dweight is asked for", "none and output_mask[1] true");
+  }
   check.affine_dtype(call.gradient_dtype(), "affine_dtype");
+  if (call.weight) {
+    check.same_dtype(call.gradient_dtype(), call.weight->scalar_type(),
+                     "affine_dtype, like weight,");
+  }
   const c10::SymIntArrayRef rows = call.x.sym_sizes().slice(0, check.rows_rank());
   if (op.center) {
     check.shape(call.mean, rows, "mean");

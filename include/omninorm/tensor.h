@@ -41,8 +41,8 @@ struct BasicTensor {
 
   // A mutable tensor can stand where a constant one is asked for.
   template <class Other>
-    requires(!std::is_same_v<Other, Pointer> && std::is_convertible_v<Other, Pointer>)
-  BasicTensor(const BasicTensor<Other>& other)
+  requires(!std::is_same_v<Other, Pointer> && std::is_convertible_v<Other, Pointer>)
+      BasicTensor(const BasicTensor<Other>& other)
       : data(other.data),
         dtype(other.dtype),
         device(other.device),

@@ -19,7 +19,8 @@ struct Document {
 std::vector<Document> read_novels(const std::filesystem::path& root);
 
 // The 66 books from Debian's `bible` command (bible-kjv, bible-kjv-text), one verse a line without
-// its reference. Throws omninorm::Error that names the packages.
+// its reference. Throws omninorm::Error that names the packages, and Interrupted (lab/data/text.h)
+// when a Ctrl-C ended the command.
 std::vector<Document> read_bible();
 
 }  // namespace omninorm::lab

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 
 #include "lab/data/prose.h"
 #include "lab/data/r_strings.h"
+#include "lab/data/text.h"
 #include "omninorm/error.h"
 
 namespace omninorm::lab {
@@ -113,6 +115,13 @@ std::string join_lines(const std::vector<std::string>& lines) {
   return text;
 }
 
+// Whether a Ctrl-C, which goes to all processes of the terminal, or its like ended a command. A
+// shell that outlives its child says so with 128 + the signal.
+bool was_interrupted(int status) {
+  const int number = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128;
+  return number == SIGINT || number == SIGTERM || number == SIGHUP;
+}
+
 // Standard output of a command; throws when it cannot be run or fails.
 std::string output_of(const char* command) {
   std::FILE* const pipe = ::popen(command, "r");
@@ -123,6 +132,9 @@ std::string output_of(const char* command) {
     output.append(block.data(), count);
   }
   const int status = ::pclose(pipe);
+  if (status != -1 && was_interrupted(status)) {
+    throw Interrupted("[prose] reading the text was interrupted");
+  }
   if (status == -1 || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     missing(bible_packages, WIFEXITED(status) && WEXITSTATUS(status) == 127
                                 ? "there is no command 'bible'"

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,11 @@
 #include "lab/experiment/settings.h"
 
 namespace omninorm::lab {
+
+// Ctrl-C ended the command that data is read from: not an error, and nothing is missing.
+struct Interrupted : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 struct TextData {
   std::string name;  // "prose", or the files' names

@@ -160,6 +160,19 @@ void check_counts(const Plan& plan) {
   }
 }
 
+// A run's id names its folder, and file systems take names of 255 bytes at most.
+void check_ids(const Plan& plan) {
+  constexpr std::size_t longest = 255;
+  for (const Variant& variant : plan.variants) {
+    if (variant.id.size() > longest) {
+      throw Error(fmt::format(
+          "[vary] expected folder names of at most {} bytes, which name each varied setting with "
+          "its value, got {} for {}; vary fewer settings at once",
+          longest, variant.id.size(), variant.id));
+    }
+  }
+}
+
 // Base settings and axes, without what an axis overrides.
 nlohmann::json identity(const Plan& plan) {
   nlohmann::json base = to_json(plan.base);
@@ -242,6 +255,7 @@ void expand(Plan& plan) {
   check_counts(plan);
   make_variants(plan);
   check_variants(plan);
+  check_ids(plan);
   plan.is_default = is_default(plan);
   if (plan.folder.empty()) plan.folder = default_folder(plan);
 }

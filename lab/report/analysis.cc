@@ -134,6 +134,102 @@ void group(Experiment& experiment) {
   }
 }
 
+bool is_axis(const Experiment& experiment, const std::string& name) {
+  return std::any_of(experiment.axes.begin(), experiment.axes.end(),
+                     [&](const ReportAxis& axis) { return axis.name == name; });
+}
+
+json settings_of(const Run& run) {
+  const auto found = run.run.find("settings");
+  return found != run.run.end() && found->is_object() ? *found : json::object();
+}
+
+// The ids that experiment.json lists; empty when it does not.
+std::set<std::string> planned_ids(const json& plan) {
+  std::set<std::string> ids;
+  if (!plan.contains("variants") || !plan["variants"].is_array()) return ids;
+  for (const json& variant : plan["variants"])
+    if (variant.is_object() && variant.contains("id") && variant["id"].is_string())
+      ids.insert(variant["id"].get<std::string>());
+  return ids;
+}
+
+// Why a run does not belong to the plan; "" when it does. Only what both name is compared: another
+// version may know other settings.
+std::string difference_to_plan(const Experiment& experiment, const Run& run) {
+  const json& plan = experiment.plan;
+  if (!plan.contains("base") || !plan["base"].is_object()) return "";
+  const json settings = settings_of(run);
+  for (const auto& [name, value] : plan["base"].items()) {
+    if (name == "seed" || is_axis(experiment, name) || !settings.contains(name)) continue;
+    // --vary data=prose,text: the files belong to the second alone.
+    if (name == "text" && is_axis(experiment, "data")) continue;
+    // 0 steps: sized, and the plan says to how many.
+    const bool sized = name == "steps" && value == 0;
+    if (sized && !(number(plan, "steps") > 0)) continue;
+    const json& wanted = sized ? plan["steps"] : value;
+    if (settings[name] != wanted)
+      return fmt::format("it was made with {} {}, the others with {}", name,
+                         as_text(settings[name]), as_text(wanted));
+  }
+  return "";
+}
+
+// What runs that may be compared share: the names of what they vary, and all other settings.
+json common_part(const Run& run) {
+  json settings = settings_of(run);
+  json names = json::array();
+  if (run.run.contains("varied") && run.run["varied"].is_object())
+    for (const auto& [name, value] : run.run["varied"].items()) {
+      names.push_back(name);
+      settings.erase(name);
+      if (name == "data") settings.erase("text");
+    }
+  settings.erase("seed");
+  return json::array({names, settings});
+}
+
+// Without a list of what was planned: the runs that most others go with, the first such on a tie.
+json most_common_part(const std::vector<Run>& runs) {
+  std::vector<std::pair<json, std::size_t>> counts;
+  for (const Run& run : runs) {
+    json part = common_part(run);
+    auto found = std::find_if(counts.begin(), counts.end(),
+                              [&](const auto& entry) { return entry.first == part; });
+    if (found == counts.end())
+      counts.emplace_back(std::move(part), 1);
+    else
+      ++found->second;
+  }
+  const auto most =
+      std::max_element(counts.begin(), counts.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == counts.end() ? json() : most->first;
+}
+
+// A folder may hold runs of another command with the same --out: pooled with these they would
+// make means and intervals of unlike things.
+void leave_out_strangers(Experiment& experiment) {
+  const std::set<std::string> ids = planned_ids(experiment.plan);
+  const json common = ids.empty() ? most_common_part(experiment.runs) : json();
+  const auto why = [&](const Run& run) -> std::string {
+    if (ids.empty())
+      return common_part(run) == common ? ""
+                                        : "it was made with other settings than most runs here";
+    if (!ids.count(run.id)) return "experiment.json does not list it";
+    return difference_to_plan(experiment, run);
+  };
+  std::vector<Run> kept;
+  for (Run& run : experiment.runs) {
+    const std::string reason = why(run);
+    if (reason.empty())
+      kept.push_back(std::move(run));
+    else
+      experiment.notes.push_back(fmt::format("{} is left out: {}.", run.id, reason));
+  }
+  experiment.runs = std::move(kept);
+}
+
 // The mean over the last tenth of the steps, at most 100: a single batch's loss is noise.
 void final_losses(Experiment& experiment) {
   bool all_valid = true;
@@ -220,9 +316,10 @@ Experiment load_experiment(const fs::path& folder) {
           fmt::format("{} is left out: {}", path.filename().string(), failure.what()));
     }
   }
+  leave_out_strangers(experiment);
   if (experiment.runs.empty()) {
     std::string message = fmt::format(
-        "[report] expected runs in '{}' (runs/*/run.json), got none that can be read; start some "
+        "[report] expected runs in '{}' (runs/*/run.json), got none that can be used; start some "
         "with 'omninorm compare --out {}'",
         folder.string(), folder.string());
     for (const std::string& note : experiment.notes) message += "\n  " + note;

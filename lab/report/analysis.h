@@ -61,7 +61,7 @@ struct Run {
   double probe_share = 0;
   double train_loss = 0;  // mean of the last steps; NaN when one of them is not finite
   double valid_loss = 0;  // the last one; NaN without
-  double norm_share = 0;  // time in norms over time of the steps, all probes together
+  double norm_share = 0;  // of a step's time; median of the probes after step 1, NaN without
 
   bool done() const { return status == "done"; }
 };
@@ -77,10 +77,10 @@ struct VariantGroup {
 };
 
 struct Experiment {
-  std::string name;              // the folder's
-  nlohmann::json plan;           // experiment.json; an empty object without one
-  std::vector<ReportAxis> axes;  // the first is the primary one; empty for a single run
-  std::vector<Run> runs;
+  std::string name;                      // the folder's
+  nlohmann::json plan;                   // experiment.json; an empty object without one
+  std::vector<ReportAxis> axes;          // the first is the primary one; empty for a single run
+  std::vector<Run> runs;                 // those that belong together; the notes name the others
   std::vector<VariantGroup> variants;    // in the order of the axes' values
   std::vector<std::string> not_started;  // planned runs without a folder
   std::vector<std::string> notes;        // what was left out, and why

@@ -15,6 +15,7 @@ set(omninorm_report_assets ${CMAKE_CURRENT_BINARY_DIR}/report_assets.cc)
 set(omninorm_report_files
   template_html=${CMAKE_CURRENT_LIST_DIR}/template/report.html
   template_css=${CMAKE_CURRENT_LIST_DIR}/template/report.css
+  template_charts_js=${CMAKE_CURRENT_LIST_DIR}/template/charts.js
   template_js=${CMAKE_CURRENT_LIST_DIR}/template/report.js
   chart_library=${OMNINORM_CHART_JS})
 string(REPLACE ";" "|" omninorm_report_list "${omninorm_report_files}")
@@ -25,6 +26,7 @@ add_custom_command(
   DEPENDS ${CMAKE_CURRENT_LIST_DIR}/embed.cmake ${OMNINORM_CHART_JS}
           ${CMAKE_CURRENT_LIST_DIR}/template/report.html
           ${CMAKE_CURRENT_LIST_DIR}/template/report.css
+          ${CMAKE_CURRENT_LIST_DIR}/template/charts.js
           ${CMAKE_CURRENT_LIST_DIR}/template/report.js
   COMMENT "Embedding the report's template and Chart.js" VERBATIM)
 target_sources(omninorm_lab PRIVATE ${omninorm_report_assets})

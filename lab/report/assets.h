@@ -7,6 +7,7 @@ namespace omninorm::lab::report {
 
 std::string_view template_html();
 std::string_view template_css();
+std::string_view template_charts_js();  // data to charts; comes before template_js
 std::string_view template_js();
 std::string_view chart_library();  // Chart.js, MIT licence
 

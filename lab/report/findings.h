@@ -46,6 +46,9 @@ struct Outcome {
   Spread loss;
 };
 
+// How many of `ranked` lead with a loss that prints as the lowest does: 1 where one is lower.
+std::size_t leaders(const std::vector<Outcome>& outcomes);
+
 // The variants of a condition of which a run finished, the lowest mean final loss first.
 std::vector<Outcome> ranked(const Experiment& experiment,
                             const std::vector<std::size_t>& condition);

@@ -18,6 +18,14 @@ std::vector<Outcome> ranked(const Experiment& experiment,
   return outcomes;
 }
 
+std::size_t leaders(const std::vector<Outcome>& outcomes) {
+  std::size_t count = 0;
+  while (count < outcomes.size() &&
+         loss_text(outcomes[count].loss.mean) == loss_text(outcomes[0].loss.mean))
+    ++count;
+  return count;
+}
+
 namespace {
 
 std::string next_words(const Experiment& experiment, const Outcome& best, const Outcome& next) {
@@ -61,9 +69,18 @@ std::string outcome_in(const Experiment& experiment, const std::vector<std::size
                                    name(outcomes[0]), mean, metric,
                                    loss_text(outcomes[0].loss.mean)));
   }
+  const std::size_t leading = leaders(outcomes);
   std::vector<std::string> others;
-  for (std::size_t i = 1; i < outcomes.size() && i < 6; ++i)
+  for (std::size_t i = leading; i < outcomes.size() && i < leading + 5; ++i)
     others.push_back(fmt::format("{} ({})", name(outcomes[i]), loss_text(outcomes[i].loss.mean)));
+  if (leading > 1) {
+    std::vector<std::string> alike;
+    for (std::size_t i = 0; i < leading; ++i) alike.push_back(name(outcomes[i]));
+    return capitalised(
+        fmt::format("{}{} ended at the same {}{}, {}: there is no difference to three decimals{}.",
+                    start, list_text(alike), mean, metric, loss_text(outcomes[0].loss.mean),
+                    others.empty() ? "" : "; higher were " + list_text(others)));
+  }
   std::string text =
       fmt::format("{}{} had the lowest {}{}, {}, before {}.", start, name(outcomes[0]), mean,
                   metric, loss_text(outcomes[0].loss.mean), list_text(others));
@@ -107,12 +124,15 @@ std::vector<std::string> outcome_sentences(const Experiment& experiment) {
     return sentences;
   }
   std::map<std::string, std::size_t> wins;
-  std::size_t compared = 0;
+  std::size_t compared = 0, alike = 0;
   for (const auto& condition : conditions) {
     const auto outcomes = ranked(experiment, condition);
     if (outcomes.size() < 2) continue;
     ++compared;
-    ++wins[primary_title(experiment, experiment.variants[outcomes[0].variant])];
+    if (leaders(outcomes) > 1)
+      ++alike;
+    else
+      ++wins[primary_title(experiment, experiment.variants[outcomes[0].variant])];
   }
   std::vector<std::pair<std::size_t, std::string>> order;
   for (auto& [name, count] : wins) order.emplace_back(count, name);
@@ -120,10 +140,12 @@ std::vector<std::string> outcome_sentences(const Experiment& experiment) {
                    [](const auto& a, const auto& b) { return a.first > b.first; });
   std::vector<std::string> words;
   for (auto& [count, name] : order) words.push_back(fmt::format("{} in {}", name, count));
-  if (!words.empty())
+  if (compared > 0)
     sentences.push_back(fmt::format(
-        "Over {} in which two or more variants finished, the lowest loss was had by {}.",
-        plural(compared, "condition"), list_text(words)));
+        "Over {} in which two or more variants finished, {}{}{}.", plural(compared, "condition"),
+        words.empty() ? "" : "the lowest loss was had by " + list_text(words),
+        words.empty() || alike == 0 ? "" : "; ",
+        alike == 0 ? "" : fmt::format("in {} there is no difference to three decimals", alike)));
   return sentences;
 }
 

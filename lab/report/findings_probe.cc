@@ -3,15 +3,30 @@
 #include <map>
 
 #include "lab/report/findings.h"
+#include "lab/report/read_record.h"
 #include "lab/report/summary.h"
 
 namespace omninorm::lab::report {
 namespace {
 
-// Below a factor of 3 a variance is said to stay: a batch's variance wanders by less than that.
+// From a factor of 3 a variance is said to grow: a batch's variance wanders by less than that.
+// Only within a factor of 1.3 is it said to stay.
 constexpr double kGrowth = 3;
+constexpr double kSteady = 1.3;
 // Gradient norms within a factor of 10 over the blocks are ordinary in a trained Transformer.
 constexpr double kUneven = 10;
+// Fewer probes than this give no figure for the norms' share of the time.
+constexpr std::size_t kTimedProbes = 5;
+
+// Only where a run ended by itself and was probed at its end, within a tenth, can its probes tell
+// of its course and its end.
+bool probed_to_the_end(const Run& run) {
+  if (!run.done() && run.status != "stuck") return false;
+  const std::int64_t end = std::max(run.planned, run.steps);
+  return run.probes.size() >= 2 && run.probes.back().step > run.probes.front().step &&
+         10 * run.probes.back().step >= 9 * end;
+}
+
 struct Growth {
   double first = kNan, last = kNan, low = kNan, high = kNan;
   bool known() const { return first > 0 && last > 0; }
@@ -21,6 +36,7 @@ struct Growth {
 // Of the residual stream behind the last block, over the probes of a run.
 Growth last_block_growth(const Run& run) {
   Growth growth;
+  if (!probed_to_the_end(run)) return growth;
   for (const Probe& probe : run.probes) {
     if (probe.layers.empty()) continue;
     const double variance = probe.layers.back().residual_variance;
@@ -45,7 +61,7 @@ Growth over_time(const Experiment& experiment, const VariantGroup& variant) {
 Growth over_depth(const Experiment& experiment, const VariantGroup& variant) {
   const auto of = [&](bool last) {
     return over_seeds(experiment, variant, [&](const Run& run) {
-      if (run.probes.empty() || run.probes.back().layers.size() < 2) return kNan;
+      if (!probed_to_the_end(run) || run.probes.back().layers.size() < 2) return kNan;
       const auto& layers = run.probes.back().layers;
       return (last ? layers.back() : layers.front()).residual_variance;
     });
@@ -58,8 +74,12 @@ std::string growth_words(const std::string& name, const Growth& growth) {
   if (growth.factor() >= kGrowth)
     return fmt::format("{}'s grew {} (×{})", name, ends, figure(growth.factor()));
   if (growth.factor() <= 1 / kGrowth) return fmt::format("{}'s fell {}", name, ends);
-  if (growth.high / growth.low < kGrowth)
-    return fmt::format("{}'s stayed near {}", name, figure(growth.last));
+  const double wander = growth.high / growth.low;
+  if (wander < kSteady)
+    return fmt::format("{}'s stayed near {} ({})", name, figure(growth.last), ends);
+  if (growth.high < kSteady * std::max(growth.first, growth.last) &&
+      growth.low > std::min(growth.first, growth.last) / kSteady)
+    return fmt::format("{}'s went {}", name, ends);
   return fmt::format("{}'s went {}, between {} and {}", name, ends, figure(growth.low),
                      figure(growth.high));
 }
@@ -164,6 +184,7 @@ std::string gradient_sentence(const Experiment& experiment) {
     for (std::size_t block = 0; block < blocks; ++block) {
       const double norm = over_seeds(experiment, variant, [&](const Run& run) {
         std::vector<double> values;
+        if (!probed_to_the_end(run)) return kNan;
         for (std::size_t i = run.probes.size() - run.probes.size() / 4; i <= run.probes.size();
              ++i) {
           if (i == 0 || block >= run.probes[i - 1].layers.size()) continue;
@@ -253,8 +274,9 @@ std::string cost_sentence(const Experiment& experiment) {
   const VariantGroup* least = nullptr;
   double high = kNan, low = kNan;
   for (const VariantGroup& variant : experiment.variants) {
-    const double share =
-        over_seeds(experiment, variant, [](const Run& run) { return run.norm_share; });
+    const double share = over_seeds(experiment, variant, [](const Run& run) {
+      return norm_shares(run).size() < kTimedProbes ? kNan : run.norm_share;
+    });
     if (!std::isfinite(share)) continue;
     if (!(share <= high)) high = share, most = &variant;
     if (!(share >= low)) low = share, least = &variant;

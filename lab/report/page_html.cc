@@ -52,7 +52,8 @@ std::string outcome_row(const Experiment& experiment, const Run& run, const Vari
                         double low) {
   const std::size_t colour = variant.values.empty() ? 0 : variant.values[0];
   // With several seeds the lowest single run is luck; the differences below tell instead.
-  const bool best = !experiment.several_seeds() && run.done() && experiment.final_loss(run) == low;
+  const bool best = !experiment.several_seeds() && run.done() &&
+                    loss_text(experiment.final_loss(run)) == loss_text(low);
   std::string row =
       fmt::format("<tr><th scope=\"row\"><i class=\"key c{}\"></i>{}</th>{}", colour % 8,
                   escape_html(run_title(experiment, run)), status_html(run));

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "lab/experiment/run_folder.h"
+#include "lab/report/statistics.h"
 
 namespace omninorm::lab::report {
 namespace {
@@ -33,12 +34,7 @@ LayerFigures read_layer(const json& layer) {
   return figures;
 }
 
-struct NormTime {
-  double norms = 0;
-  double steps = 0;
-};
-
-void read_probe(const json& record, std::int64_t step, Run& run, NormTime& time) {
+void read_probe(const json& record, std::int64_t step, Run& run) {
   Probe probe;
   probe.step = step;
   if (record.contains("layers") && record["layers"].is_array())
@@ -48,10 +44,6 @@ void read_probe(const json& record, std::int64_t step, Run& run, NormTime& time)
   const double norms = number(record, "norm_seconds");
   const double whole = number(record, "step_seconds");
   probe.norm_share = whole > 0 ? norms / whole : kNan;
-  if (std::isfinite(probe.norm_share)) {
-    time.norms += norms;
-    time.steps += whole;
-  }
   run.probes.push_back(std::move(probe));
 }
 
@@ -74,7 +66,7 @@ void read_end(const json& record, Run& run) {
   run.probe_share = number(record, "probe_share");
 }
 
-void read_record(const json& record, Run& run, NormTime& time, std::size_t& unknown) {
+void read_record(const json& record, Run& run, std::size_t& unknown) {
   const std::string kind = text(record, "kind");
   if (kind == "end") return read_end(record, run);
   const double at = number(record, "step");
@@ -86,7 +78,7 @@ void read_record(const json& record, Run& run, NormTime& time, std::size_t& unkn
   if (kind == "step") {
     read_step(record, step, run);
   } else if (kind == "probe") {
-    read_probe(record, step, run, time);
+    read_probe(record, step, run);
   } else if (kind == "valid") {
     run.valid.push_back({step, number(record, "loss")});
   } else if (kind == "spike") {
@@ -98,6 +90,13 @@ void read_record(const json& record, Run& run, NormTime& time, std::size_t& unkn
 }
 
 }  // namespace
+
+std::vector<double> norm_shares(const Run& run) {
+  std::vector<double> shares;
+  for (const Probe& probe : run.probes)
+    if (probe.step > 1 && std::isfinite(probe.norm_share)) shares.push_back(probe.norm_share);
+  return shares;
+}
 
 Run read_run_figures(const std::filesystem::path& folder, std::vector<std::string>& notes) {
   RunRecords read = read_run(folder);
@@ -111,10 +110,9 @@ Run read_run_figures(const std::filesystem::path& folder, std::vector<std::strin
   run.seconds = run.tokens_per_second = run.probe_share = kNan;
   for (const std::string& note : read.notes) notes.push_back(fmt::format("{}: {}", name, note));
 
-  NormTime time;
   std::size_t unknown = 0;
-  for (const json& record : read.records) read_record(record, run, time, unknown);
-  run.norm_share = time.steps > 0 ? time.norms / time.steps : kNan;
+  for (const json& record : read.records) read_record(record, run, unknown);
+  run.norm_share = median(norm_shares(run));
   if (run.run.contains("settings")) {
     const double planned = number(run.run["settings"], "steps");
     run.planned = std::isfinite(planned) ? static_cast<std::int64_t>(planned) : 0;

@@ -13,4 +13,7 @@ namespace omninorm::lab::report {
 // run.json is missing or damaged. `values` and the final losses are left to load_experiment.
 Run read_run_figures(const std::filesystem::path& folder, std::vector<std::string>& notes);
 
+// Share of the step's time that norms took, of each probe after step 1, whose first calls are slow.
+std::vector<double> norm_shares(const Run& run);
+
 }  // namespace omninorm::lab::report

@@ -47,6 +47,7 @@ std::string page_of(const report::Experiment& experiment, const report::Summary&
                {"css", std::string(template_css())},
                {"data", script_json(page_data(experiment))},
                {"chart_library", std::string(chart_library())},
+               {"charts_script", std::string(template_charts_js())},
                {"script", std::string(template_js())}});
 }
 

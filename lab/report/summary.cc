@@ -173,9 +173,12 @@ std::string headline(const Experiment& experiment) {
   for (const auto& condition : conditions) {
     const auto outcomes = ranked(experiment, condition);
     if (outcomes.empty()) continue;
-    best.push_back(fmt::format("{} ({})",
-                               variant_title(experiment, experiment.variants[outcomes[0].variant]),
-                               loss_text(outcomes[0].loss.mean)));
+    const std::size_t leading = leaders(outcomes);
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < leading; ++i)
+      names.push_back(variant_title(experiment, experiment.variants[outcomes[i].variant]));
+    best.push_back(fmt::format("{} ({}{})", list_text(names), loss_text(outcomes[0].loss.mean),
+                               leading > 1 ? ", no difference to three decimals" : ""));
   }
   std::vector<std::string> failed;
   std::size_t open = experiment.not_started.size();
@@ -217,12 +220,12 @@ std::vector<std::string> warnings(const Experiment& experiment) {
     const double steps = number(experiment.plan, "steps");
     std::string text = std::isfinite(steps)
                            ? fmt::format(
-                                 "The runs were shortened to {} steps because the machine was "
-                                 "busy; their losses do not compare with those of full runs.",
+                                 "The runs were shortened to {} steps; their losses do not compare "
+                                 "with those of full runs.",
                                  count_text(steps))
-                           : "The runs were shortened because the machine was busy.";
+                           : "The runs were shortened.";
     const std::string reason = plan_text(experiment, "steps_reason");
-    found.push_back(reason.empty() ? text : text + " (" + reason + ")");
+    found.push_back(reason.empty() ? text : text + " Why: " + reason + ".");
   }
   std::vector<std::string> open;
   for (const Run& run : experiment.runs)
@@ -270,14 +273,30 @@ void origin_limits(const Experiment& experiment, std::vector<std::string>& found
   differ("data", "sha256", "from the same data, so losses do not compare (checksums)");
 }
 
+// What was seen of divergence and growth holds for one seed, too.
+std::string seen_once(const Experiment& experiment) {
+  std::vector<std::string> seen;
+  if (std::any_of(experiment.runs.begin(), experiment.runs.end(),
+                  [](const Run& run) { return run.status == "diverged"; }))
+    seen.push_back("divergence");
+  const auto growth = growth_sentences(experiment);
+  if (std::any_of(growth.begin(), growth.end(), [](const std::string& sentence) {
+        return sentence.find("'s grew from") != std::string::npos;
+      }))
+    seen.push_back("large growth");
+  if (seen.empty()) return "";
+  return fmt::format(" Even {} {} seen with one seed only.", list_text(seen),
+                     seen.size() == 1 ? "was" : "were");
+}
+
 std::vector<std::string> limits(const Experiment& experiment) {
   std::vector<std::string> found;
   if (!experiment.several_seeds())
     found.push_back(
         "One seed each: a gap in final loss may be the luck of one initialisation and one order of "
         "batches, and no spread can be given. Repeat with `--seeds 3` or more for means and "
-        "intervals. "
-        "Even divergence and large growth were seen just once.");
+        "intervals." +
+        seen_once(experiment));
   if (plan_says(experiment, "is_default")) {
     found.push_back(
         "These settings were chosen because they separate the placements. Small, short runs "

@@ -19,6 +19,21 @@ std::string grouped(const std::string& digits) {
   return text;
 }
 
+// "3.1e-9" instead of C's "3.1e-09"
+std::string scientific(double value, int places) {
+  const std::string text = fmt::format("{:.{}e}", value, places);
+  const std::size_t exponent = text.find('e') + 1;
+  const std::string sign = text[exponent] == '-' ? "-" : "";
+  std::size_t digits = exponent + 1;
+  while (digits + 1 < text.size() && text[digits] == '0') ++digits;
+  return text.substr(0, exponent) + sign + text.substr(digits);
+}
+
+// Three decimals; beyond 10,000, where a run has blown up, only the size matters.
+std::string loss_digits(double size) {
+  return size < 1e4 ? fmt::format("{:.3f}", size) : scientific(size, 2);
+}
+
 std::string valid_utf8(std::string_view text) {
   using nlohmann::json;
   const std::string dumped =
@@ -45,12 +60,7 @@ std::string figure(double value) {
   const double size = std::fabs(value);
   if (size == 0) return "0";
   if (size >= 1e7 || size < 1e-3) {
-    std::string text = fmt::format("{:.1e}", value);  // 3.1e-09
-    const std::size_t exponent = text.find('e') + 1;
-    const std::string sign = text[exponent] == '-' ? "-" : "";
-    std::size_t digits = exponent + 1;
-    while (digits + 1 < text.size() && text[digits] == '0') ++digits;
-    return text.substr(0, exponent) + sign + text.substr(digits);
+    return scientific(value, 1);
   }
   const int places = 2 - static_cast<int>(std::floor(std::log10(size)));
   if (places > 0) return fmt::format("{:.{}f}", value, places);
@@ -59,7 +69,8 @@ std::string figure(double value) {
 }
 
 std::string loss_text(double loss) {
-  return std::isfinite(loss) ? fmt::format("{:.3f}", loss) : "not finite";
+  if (!std::isfinite(loss)) return "not finite";
+  return (loss < 0 ? "-" : "") + loss_digits(std::fabs(loss));
 }
 
 std::string count_text(double count) {
@@ -75,12 +86,13 @@ std::string seconds_text(double seconds) {
 }
 
 std::string signed_text(double difference) {
-  const std::string digits = fmt::format("{:.3f}", std::fabs(difference));
+  const std::string digits = loss_digits(std::fabs(difference));
   if (digits == "0.000") return digits;
   return (difference < 0 ? "−" : "+") + digits;
 }
 
 std::string percent_text(double share) {
+  if (share > 0 && share < 0.001) return "under 0.1 %";
   return std::isfinite(share) ? fmt::format("{:.1f} %", share * 100) : "unknown";
 }
 

@@ -10,11 +10,11 @@
 namespace omninorm::lab::report {
 
 std::string figure(double value);            // three digits: "1,950", "17.3", "0.0123", "3.1e-9"
-std::string loss_text(double loss);          // "1.623"; "not finite"
+std::string loss_text(double loss);          // "1.623"; "1.25e30" from 10,000 on; "not finite"
 std::string count_text(double count);        // "204,800"
 std::string seconds_text(double seconds);    // "18 s", "3.2 min"
 std::string signed_text(double difference);  // "+0.010", "−0.004" (a minus sign)
-std::string percent_text(double share);      // "6.3 %"
+std::string percent_text(double share);      // "6.3 %", "under 0.1 %"
 
 // "a, b and c"
 std::string list_text(const std::vector<std::string>& items);

@@ -39,8 +39,7 @@ Batch training_batch(const TextData& data, const Settings& settings, std::int64_
 
 std::vector<Batch> validation_batches(const TextData& data, const Settings& settings) {
   const std::uint64_t last = data.valid.size() - static_cast<std::size_t>(settings.context) - 1;
-  const std::int64_t wanted = 8 * std::clamp<std::int64_t>(settings.steps / 50, 1, 32);
-  std::vector<std::uint64_t> starts(static_cast<std::size_t>(wanted));
+  std::vector<std::uint64_t> starts(kValidationWindows);
   for (std::size_t i = 0; i < starts.size(); ++i) {
     starts[i] = last * i / std::max<std::size_t>(1, starts.size() - 1);
   }

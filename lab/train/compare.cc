@@ -14,6 +14,7 @@
 
 #include "lab/data/text.h"
 #include "lab/experiment/run_folder.h"
+#include "lab/report/analysis.h"
 #include "lab/report/report.h"
 #include "lab/train/provenance.h"
 #include "lab/train/stepper.h"
@@ -39,6 +40,22 @@ nlohmann::json read_json(const fs::path& file) {
   return json.is_object() ? json : nlohmann::json::object();
 }
 
+// Fields of files that people may have edited; another type counts as not there.
+std::string text_in(const nlohmann::json& object, const char* name, const std::string& otherwise) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : otherwise;
+}
+
+std::int64_t steps_in(const nlohmann::json& object) {
+  const double steps = report::number(object, "steps");
+  return steps >= 1 && steps <= 1e9 ? static_cast<std::int64_t>(steps) : 0;
+}
+
+// "180", "0.001": three digits, never 1e+03.
+std::string seconds_words(double seconds) {
+  return seconds < 1000 ? fmt::format("{:.3g}", seconds) : fmt::format("{:.0f}", seconds);
+}
+
 std::string error_text(const std::exception& error) {
   // torch's messages carry a backtrace that tells a user nothing.
   if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error)) {
@@ -54,14 +71,20 @@ class Comparison {
  public:
   Comparison(const Plan& plan, const std::string& command, const std::atomic<bool>& stop,
              const CompareEvents& events)
-      : plan_(plan), command_(command), stop_(stop), events_(events), lock_(plan.folder) {}
+      : plan_(plan),
+        command_(command),
+        stop_(stop),
+        events_(events),
+        lock_(plan.folder),
+        budget_seconds_(plan.budget_seconds) {}
 
   CompareResult run() {
-    for (const Variant& variant : plan_.variants) {
-      find_device(variant.settings.device);
-      load(variant.settings);
+    if (load_all()) {
+      choose_steps();
+    } else {
+      result_.stopped = true;
+      return result_;
     }
-    choose_steps();
     if (!stop_) {
       write_experiment();
       run_all();
@@ -83,6 +106,26 @@ class Comparison {
 
   static std::string data_key(const Settings& settings) {
     return settings.data + "\n" + get(settings, "text");
+  }
+
+  // False when a Ctrl-C came meanwhile, which also ends a command that data is read from.
+  bool load_all() {
+    try {
+      for (const Variant& variant : plan_.variants) {
+        load(variant.settings);
+        if (stop_) {
+          return false;
+        }
+      }
+    } catch (const Interrupted&) {
+      return false;
+    } catch (const Error&) {
+      if (!stop_) {
+        throw;
+      }
+      return false;
+    }
+    return true;
   }
 
   const TextData& load(const Settings& settings) {
@@ -109,14 +152,36 @@ class Comparison {
     }
     const auto earlier = read_json(plan_.folder / "experiment.json");
     const bool same = earlier.value("base", nlohmann::json()) == to_json(plan_.base);
-    if (const auto steps = earlier.value("steps", std::int64_t{0}); same && steps > 0) {
-      sizing_ = {steps, earlier.value("steps_reason", ""), earlier.value("shortened", false)};
-      note(fmt::format("{} steps a run, as this experiment was begun with", steps));
+    if (const std::int64_t steps = steps_in(earlier); same && steps > 0) {
+      keep_sizing(steps, earlier);
       return;
     }
     note("timing a few steps to size the runs");
-    sizing_ = size_steps(time_runs(), plan_.budget_seconds);
+    const std::vector<double> seconds = time_runs();
+    if (stop_) {
+      return;
+    }
+    sizing_ = size_steps(seconds, plan_.budget_seconds);
     note(sizing_.reason);
+  }
+
+  // Runs of two lengths in one experiment could not be compared, so the earlier length stays, and
+  // with it the budget that it was made for.
+  void keep_sizing(std::int64_t steps, const nlohmann::json& earlier) {
+    sizing_ = {steps, text_in(earlier, "steps_reason", ""),
+               earlier.value("shortened", nlohmann::json()) == true};
+    std::string line = fmt::format("{} steps a run, as this experiment was begun with", steps);
+    const double budget = report::number(earlier, "budget_seconds");
+    if (budget > 0 && std::isfinite(budget)) {
+      budget_seconds_ = budget;
+    }
+    if (budget_seconds_ != plan_.budget_seconds) {
+      line += fmt::format(
+          "; they were sized for --budget {}, and --budget {} does not change them: give --steps N "
+          "for another number, or --out for another folder",
+          seconds_words(budget_seconds_), seconds_words(plan_.budget_seconds));
+    }
+    note(line);
   }
 
   std::vector<double> time_runs() {
@@ -142,7 +207,7 @@ class Comparison {
   // A variant that cannot even be timed is left for its run, which records why.
   double time_or_zero(const Settings& settings) {
     try {
-      return time_step(settings, load(settings));
+      return time_step(settings, load(settings), stop_);
     } catch (const std::exception& error) {
       note(fmt::format("could not be timed: {}", error_text(error)));
       return 0;
@@ -167,10 +232,10 @@ class Comparison {
                                        {"steps", sizing_.steps},
                                        {"steps_reason", sizing_.reason},
                                        {"shortened", sizing_.shortened},
-                                       {"budget_seconds", plan_.budget_seconds},
+                                       {"budget_seconds", budget_seconds_},
                                        {"command", command_},
                                        {"variants", variants},
-                                       {"created", read_json(file).value("created", utc_now())}};
+                                       {"created", text_in(read_json(file), "created", utc_now())}};
     write_file_atomically(
         file, experiment.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   }
@@ -264,14 +329,14 @@ class Comparison {
     RunOutcome outcome{variant.id, variant.label, run.status, "", 0, std::nan(""), 0, skipped};
     std::vector<double> losses;
     for (const auto& record : run.records) {
-      const auto kind = record.value("kind", "");
+      const auto kind = text_in(record, "kind", "");
       if (kind == "step") {
-        losses.push_back(number_of(record.at("loss")));
+        losses.push_back(report::number(record, "loss"));
       } else if (kind == "valid") {
-        outcome.valid_loss = number_of(record.at("loss"));
+        outcome.valid_loss = report::number(record, "loss");
       } else if (kind == "end") {
-        outcome.reason = record.value("reason", "");
-        outcome.tokens_per_second = number_of(record.at("tokens_per_second"));
+        outcome.reason = text_in(record, "reason", "");
+        outcome.tokens_per_second = report::number(record, "tokens_per_second");
       }
     }
     outcome.train_loss = mean_of_last_tenth(losses);
@@ -296,6 +361,7 @@ class Comparison {
   const std::atomic<bool>& stop_;
   const CompareEvents& events_;
   FolderLock lock_;
+  double budget_seconds_;  // that the number of steps was sized for
   std::map<std::string, TextData> data_;
   Sizing sizing_;
   CompareResult result_;
@@ -314,30 +380,31 @@ Sizing size_steps(const std::vector<double>& step_seconds, double budget_seconds
                             kFewestSteps, kDefaultSteps);
   sizing.shortened = sizing.steps < kDefaultSteps;
   const double mean = step_seconds.empty() ? 0 : all / static_cast<double>(step_seconds.size());
+  const std::string budget = seconds_words(budget_seconds);
   const double training = all * static_cast<double>(sizing.steps);
   const std::string timed = fmt::format("{} runs at {:.3g} s a step", step_seconds.size(), mean);
   if (!sizing.shortened) {
-    sizing.reason =
-        fmt::format("{} steps a run: {} take about {:.0f} s, within the {:.0f} s aimed at",
-                    sizing.steps, timed, training, budget_seconds);
+    sizing.reason = fmt::format("{} steps a run: {} take about {:.0f} s, within the {} s aimed at",
+                                sizing.steps, timed, training, budget);
   } else if (fit >= kFewestSteps) {
     sizing.reason = fmt::format(
-        "{} steps a run instead of {}: {} would take longer than the {:.0f} s aimed at; give "
-        "--steps "
-        "{} or a larger --budget for full runs",
-        sizing.steps, kDefaultSteps, timed, budget_seconds, kDefaultSteps);
+        "{} steps a run instead of {}: {} would take longer than the {} s aimed at; give "
+        "--steps {} for full runs",
+        sizing.steps, kDefaultSteps, timed, budget, kDefaultSteps);
   } else {
     sizing.reason = fmt::format(
         "{} steps a run, the fewest that tell anything: {} take about {:.0f} s, more than the "
-        "{:.0f} "
-        "s aimed at",
-        sizing.steps, timed, training, budget_seconds);
+        "{} s aimed at",
+        sizing.steps, timed, training, budget);
   }
   return sizing;
 }
 
 CompareResult compare(const Plan& plan, const std::string& command, const std::atomic<bool>& stop,
                       const CompareEvents& events) {
+  for (const Variant& variant : plan.variants) {
+    find_device(variant.settings.device);  // before any folder is made
+  }
   return Comparison(plan, command, stop, events).run();
 }
 

@@ -16,8 +16,8 @@ namespace omninorm::lab {
 // Steps of a run whose number nobody chose, unless the budget allows fewer.
 inline constexpr std::int64_t kDefaultSteps = 200;
 
-// The fewest that sizing goes down to.
-inline constexpr std::int64_t kFewestSteps = 20;
+// The fewest that sizing goes down to, however busy the machine: shorter runs tell nothing.
+inline constexpr std::int64_t kFewestSteps = 50;
 
 struct RunOutcome {
   std::string id, label;

@@ -68,7 +68,7 @@ class Training {
 
  private:
   StepOutcome take_step(std::int64_t step) {
-    const bool probed = step % settings_.probe_every == 0 || step == 1;
+    const bool probed = step == 1 || step == settings_.steps || step % settings_.probe_every == 0;
     const Stopwatch step_watch;
     const Batch batch = training_batch(data_, settings_, step);
     std::optional<Probe> probe;
@@ -152,22 +152,26 @@ class Training {
 
 }  // namespace
 
-double time_step(const Settings& settings, const TextData& data) {
+double time_step(const Settings& settings, const TextData& data, const std::atomic<bool>& stop) {
   constexpr std::int64_t warm_up = 2;
   constexpr std::int64_t timed = 5;
   Settings short_run = settings;
   short_run.steps = warm_up + timed;  // for the schedule; nothing is kept
   Stepper stepper(short_run);
   std::vector<double> seconds;
-  for (std::int64_t step = 1; step <= short_run.steps; ++step) {
+  for (std::int64_t step = 1; step <= short_run.steps && !stop; ++step) {
     const Stopwatch watch;
     stepper.step(training_batch(data, short_run, step), step);
     if (step > warm_up) {
       seconds.push_back(watch.seconds());
     }
   }
-  std::ranges::nth_element(seconds, seconds.begin() + timed / 2);
-  return seconds[timed / 2];
+  if (seconds.empty()) {
+    return 0;
+  }
+  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
+  std::ranges::nth_element(seconds, middle);
+  return *middle;
 }
 
 TrainResult train(const Settings& settings, const TextData& data, RunWriter& writer,

@@ -27,8 +27,9 @@ struct TrainResult {
   double seconds = 0;
 };
 
-// Seconds of one optimiser step, the median of a few after a warm-up; nothing is kept.
-double time_step(const Settings& settings, const TextData& data);
+// Seconds of one optimiser step, the median of a few after a warm-up; nothing is kept. Ends early
+// when `stop` is set; 0 when none was timed by then.
+double time_step(const Settings& settings, const TextData& data, const std::atomic<bool>& stop);
 
 // Trains to the end, or until `stop` is set: the step in progress is finished, its record written,
 // and the result says "stopped". Appends step, probe, valid, spike and end records (docs/runs.md).

@@ -55,7 +55,7 @@ double mean_of_last_tenth(std::span<const double> losses) {
 }
 
 std::optional<std::string> stuck_reason(std::span<const double> losses, double entropy) {
-  if (losses.size() < 20) {
+  if (losses.size() < kStuckSteps) {
     return std::nullopt;
   }
   const double end = mean_of_last_tenth(losses);
@@ -65,8 +65,7 @@ std::optional<std::string> stuck_reason(std::span<const double> losses, double e
   }
   return fmt::format(
       "the training loss ended at {:.3f} nats a byte and was {:.3f} half-way; byte frequencies "
-      "alone "
-      "give {:.3f}, so nothing was learned beyond them",
+      "alone give {:.3f}, so nothing was learned beyond them",
       end, middle, entropy);
 }
 

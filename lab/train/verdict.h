@@ -38,8 +38,10 @@ double mean_of_last_tenth(std::span<const double> losses);
 // Why a run that reached its end is stuck, or nothing. Stuck: the mean loss of its last tenth is
 // not at least kStuckMargin below byte_entropy, so nothing was learned beyond the frequencies of
 // bytes, and it is not falling either: not kStuckMargin below the mean of the tenth that ended at
-// half of the run. Runs under 20 steps are never called stuck.
+// half of the run. Runs under
+// kStuckSteps are never called stuck: all of them pass through such a plateau early on.
 inline constexpr double kStuckMargin = 0.05;
+inline constexpr std::size_t kStuckSteps = 100;
 std::optional<std::string> stuck_reason(std::span<const double> losses, double entropy);
 
 }  // namespace omninorm::lab

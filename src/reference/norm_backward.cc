@@ -5,7 +5,7 @@
 //
 // The sums run over the whole set, the bracket holds for those m elements only (partial RMSNorm;
 // else all of them). dbias = sum(dy), dweight = sum(dy * xhat) over n and s, xhat as the weight saw
-// it. Checked against finite differences in tests/core/reference_backward_test.cc.
+// it. Checked against finite differences in tests/core/gradient_test.cc.
 #include <algorithm>
 
 #include "src/core/kernel_list.h"

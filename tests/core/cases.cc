@@ -163,20 +163,6 @@ std::vector<Case> all_cases() {
   return list;
 }
 
-std::vector<Case> speed_cases() {
-  std::vector<Case> list;
-  for (const Op op : kOps) {
-    for (const DType dtype : {DType::f32, DType::bf16}) {
-      for (const std::int64_t rows : {64, 512, 4096}) {
-        for (const std::int64_t width : {64, 128, 256, 512, 768, 1024, 2048, 4096}) {
-          list.push_back(basic(op, {rows, width}, dtype));
-        }
-      }
-    }
-  }
-  return list;
-}
-
 RmsNormOptions rms_norm_options(const Case& c) {
   return {.eps = c.eps,
           .weight_offset = c.weight_offset,

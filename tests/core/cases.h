@@ -1,5 +1,5 @@
-// ONE table of cases for the reference, the kernels and the benchmarks, the memory to run them in,
-// and what must come out with how much error.
+// ONE table of cases for the reference and the kernels, the memory to run them in, and what must
+// come out with how much error.
 #pragma once
 
 #include <cstddef>
@@ -59,10 +59,6 @@ std::string name(const Case& c);
 // options taken in turn, then every option, affine form, layout and kind of value by itself.
 std::vector<Case> all_cases();
 
-// For speed: 64 rows and more, widths 64 to 4096, f32 and bf16, both ops, with weight, layer_norm
-// with bias; contiguous.
-std::vector<Case> speed_cases();
-
 // The options of a case as the ops take them.
 RmsNormOptions rms_norm_options(const Case& c);
 LayerNormOptions layer_norm_options(const Case& c);
@@ -99,7 +95,7 @@ class Buffer {
 };
 
 // All tensors of a case, inputs filled with numbers that depend only on its shape and dtypes.
-// saved_mean and saved_rstd are outputs of forward and inputs of backward: fill them by running
+// mean and rstd are outputs of forward and inputs of backward: fill them by running
 // forward, or with truth's values.
 struct Tensors {
   explicit Tensors(const Case& c);
@@ -117,11 +113,14 @@ struct Tensors {
 // f32 (f64), v = half a step of the output's dtype, and k(d) = 8 + sqrt(d) for a sum of d terms
 // in fixed order (its errors are as good as independent, and lanes shorten it further):
 //
+// clang-format off
 //   mean     k(d) u mean|x|
 //   rstd     rstd (k(d) u + (error of mean * rstd)^2)
-//   y        |w| (rstd * error of mean + |xhat| (error of rstd / rstd + 4u)) + 4u (|y| + |bias|), +
-//   v dx       rstd k(d) u (|g| + mean|g| + |xhat| mean|g xhat|), + v dweight  k(n) u sum|dy xhat|,
-//   + v;  dbias  k(n) u sum|dy|, + v
+//   y        |w| (rstd * error of mean + |xhat| (error of rstd / rstd + 4u)) + 4u (|y| + |bias|), + v
+//   dx       rstd k(d) u (|g| + mean|g| + |xhat| mean|g xhat|), + v
+//   dweight  k(n) u sum|dy xhat|, + v
+//   dbias    k(n) u sum|dy|, + v
+// clang-format on
 //
 // where w is weight + weight_offset and g = dy w. With before_weight, xhat near a tie may round to
 // either neighbour: one step of x's dtype in xhat more, in y and in every term of dweight.

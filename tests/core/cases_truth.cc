@@ -1,5 +1,6 @@
 // The definitions of include/omninorm/norm.h once more, written for plain rows and independent of
-// src/, beside the error that arithmetic in the library's precision may leave.
+// src/ (but for the conversions, which dtype_test checks), beside the error that arithmetic in the
+// library's precision may leave.
 #include <algorithm>
 #include <cmath>
 #include <limits>

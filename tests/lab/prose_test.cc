@@ -108,6 +108,8 @@ TEST_F(ProseTest, ABibleThatFailsNamesThePackages) {
   EXPECT_THAT(error_with_bible("exit 127"), HasSubstr("there is no command 'bible'"));
   EXPECT_THAT(error_with_bible("echo 'Ge1:1 In the beginning'"),
               HasSubstr("printed 1 books and 1 verses, not 66 and 31102"));
+  EXPECT_THAT(error_with_bible("PATH=${PATH#*:}; bible \"$@\" | sed 5d"),
+              HasSubstr("printed 66 books and 31101 verses"));
   EXPECT_THAT(error_with_bible("echo something else"), HasSubstr("printed 'something else'"));
   EXPECT_THAT(error_with_bible(":"), HasSubstr("printed 0 books"));
 }

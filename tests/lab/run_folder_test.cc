@@ -146,7 +146,11 @@ int with_full_disk(rlim_t bytes, Body&& body) {
     ::signal(SIGXFSZ, SIG_IGN);
     const rlimit limit{bytes, bytes};
     if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(99);
-    ::_exit(body());
+    try {
+      ::_exit(body());
+    } catch (...) {
+      ::_exit(97);  // not on into the other tests
+    }
   }
   int status = 0;
   ::waitpid(child, &status, 0);

@@ -67,6 +67,9 @@ TEST(LoadText, OfSeveralTheLastWholeFilesAreValidation) {
   EXPECT_EQ(as_string(data.valid), std::string(150, 'b') + std::string(50, 'c'));
   EXPECT_THAT(data.train_documents, ElementsAre("a"));
   EXPECT_THAT(data.valid_documents, ElementsAre("b", "c"));
+  const TextData tiny = load_text({temp.write("x", "x"), temp.write("y", "y")});
+  EXPECT_EQ(as_string(tiny.train) + as_string(tiny.valid), "xy");
+  EXPECT_THAT(tiny.valid_documents, ElementsAre("y")) << "one at least is validation";
   const TextData two = load_text({c, a});
   EXPECT_THAT(two.train_documents, ElementsAre("c")) << "one at least is left to train on";
 }

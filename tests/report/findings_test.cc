@@ -86,7 +86,7 @@ TEST_F(Findings, TellGrowthFromAFactorOfThree) {
   EXPECT_EQ(
       sentences[0],
       "Residual variance behind the last block during training: Pre's grew from 16.9 to 1,960 "
-      "(×116) and Peri's stayed near 21.3.");
+      "(×116) and Peri's stayed near 21.3 (from 18.5 to 21.3).");
 }
 
 TEST_F(Findings, TellAFallAndNoGrowthBelowAFactorOfThree) {
@@ -96,6 +96,49 @@ TEST_F(Findings, TellAFallAndNoGrowthBelowAFactorOfThree) {
   const auto sentences = growth_sentences(load(kPlacements, {pre, peri}));
   EXPECT_THAT(sentences[0], HasSubstr("Pre's fell from"));
   EXPECT_THAT(sentences[0], Not(HasSubstr("grew")));
+}
+
+TEST_F(Findings, TellBothEndsOfAVarianceThatMoved) {
+  auto pre = placed("pre", 1.7);
+  pre.variance_start = 2.5, pre.variance_end = 6.5;
+  const std::string sentence = growth_sentences(load(kPlacements, {pre})).at(0);
+  EXPECT_THAT(sentence, HasSubstr("Pre's went from "));
+  EXPECT_THAT(sentence, Not(HasSubstr("stayed")));
+}
+
+TEST_F(Findings, TellNothingOfTheCourseWithoutAProbeNearTheEnd) {
+  auto first_only = placed("pre", 1.7), early = placed("peri", 1.6), diverged = placed("post", 2);
+  first_only.probe_every = 1000;
+  early.probe_every = 170;
+  diverged.status = "diverged";
+  const Experiment experiment =
+      load({{"placement", {"pre", "peri", "post"}}}, {first_only, early, diverged});
+  EXPECT_THAT(growth_sentences(experiment), IsEmpty());
+  EXPECT_EQ(depth_sentence(experiment), "");
+  EXPECT_EQ(gradient_sentence(experiment), "");
+}
+
+TEST_F(Findings, EqualPrintedLossesAreNoWin) {
+  const Experiment two = load(kPlacements, {placed("pre", 1.65001), placed("peri", 1.65004)});
+  EXPECT_THAT(outcome_sentences(two),
+              ElementsAre("Pre and Peri ended at the same validation loss, 1.650: there is no "
+                          "difference to three decimals."));
+  EXPECT_EQ(summarise(two).headline,
+            "Lowest validation loss, one seed each: Pre and Peri (1.650, no difference to three "
+            "decimals).");
+}
+
+TEST_F(Findings, EqualPrintedLossesAreCountedApart) {
+  std::vector<SyntheticRun> runs;
+  const std::vector<std::string> rates = {"0.001", "0.002", "0.003", "0.004"};
+  for (std::size_t i = 0; i < rates.size(); ++i) {
+    runs.push_back(placed("pre", i == 0 ? 1.6 : 1.65001, rates[i]));
+    runs.push_back(placed("peri", 1.65, rates[i]));
+  }
+  EXPECT_THAT(
+      outcome_sentences(load({{"placement", {"pre", "peri"}}, {"lr", rates}}, runs)),
+      ElementsAre("Over 4 conditions in which two or more variants finished, the lowest loss was "
+                  "had by Pre in 1; in 3 there is no difference to three decimals."));
 }
 
 TEST_F(Findings, TellGrowthOverDepth) {
@@ -171,6 +214,14 @@ TEST_F(Findings, TellWhatNormsCost) {
   pre.norm_share = 0.064, peri.norm_share = 0.098;
   EXPECT_EQ(cost_sentence(load(kPlacements, {pre, peri})),
             "Norms took from 6.4 % of a step's time (Pre) to 9.8 % (Peri).");
+}
+
+TEST_F(Findings, FewTimedProbesGiveNoCost) {
+  auto pre = placed("pre", 1.7);
+  pre.probe_every = 50;  // 4 probes and the first step's
+  EXPECT_EQ(cost_sentence(load(kPlacements, {pre})), "");
+  pre.probe_every = 40;
+  EXPECT_EQ(cost_sentence(load(kPlacements, {pre})), "Norms took 7.0 % of a step's time in Pre.");
 }
 
 TEST_F(Findings, WithoutProbesNothingIsSaidOfThem) {

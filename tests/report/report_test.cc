@@ -102,6 +102,40 @@ TEST_F(Report, WithoutAPlanTheAxesComeFromTheRuns) {
   EXPECT_THAT(write_report(folder).notes, Contains(HasSubstr("experiment.json is missing")));
 }
 
+TEST_F(Report, RunsOfAnotherCommandAreNotPooled) {
+  auto pre = placed("pre", 1.7), peri = placed("peri", 1.6), second = placed("peri", 1.5, "", 2);
+  const auto base = synthetic::run_json(pre)["settings"];
+  write_run(folder, second);  // by an earlier command: not in the plan
+  EXPECT_EQ(load(kPlacements, {pre, peri}, {{"base", base}}).runs.size(), 2u);
+  EXPECT_THAT(write_report(folder).notes,
+              Contains(HasSubstr("placement=peri,seed=2 is left out: experiment.json does not")));
+  peri.layers = 2;  // same id, other settings
+  EXPECT_EQ(load(kPlacements, {pre, peri}, {{"base", base}}).runs.size(), 1u);
+  EXPECT_THAT(write_report(folder).notes,
+              Contains(HasSubstr("placement=peri,seed=1 is left out: it was made with layers 2, "
+                                 "the others with 6")));
+}
+
+TEST_F(Report, SizedRunsOfAnotherLengthAreNotPooled) {
+  auto pre = placed("pre", 1.7), peri = placed("peri", 1.6);
+  auto base = synthetic::run_json(pre)["settings"];
+  base["steps"] = 0;
+  peri.steps = peri.planned = 400;
+  const Experiment experiment = load(kPlacements, {pre, peri}, {{"base", base}, {"steps", 200}});
+  ASSERT_EQ(experiment.runs.size(), 1u);
+  EXPECT_EQ(experiment.runs[0].steps, 200);
+}
+
+TEST_F(Report, WithoutAPlanMixedSettingsAreNotPooled) {
+  for (const char* placement : {"peri", "pre"}) write_run(folder, placed(placement, 1.7));
+  auto other = placed("post", 1.2);
+  other.layers = 2;
+  write_run(folder, other);
+  EXPECT_EQ(load_experiment(folder).runs.size(), 2u);
+  EXPECT_THAT(write_report(folder).notes,
+              Contains(HasSubstr("placement=post,seed=1 is left out: it was made with other")));
+}
+
 TEST_F(Report, ADamagedPlanIsSaid) {
   write_experiment(folder, "single");
   for (const char* text :

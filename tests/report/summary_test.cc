@@ -69,8 +69,8 @@ TEST_F(SummaryWords, UnfinishedShortenedAndNotStartedStandFirst) {
   const Summary summary = of("unfinished");
   ASSERT_EQ(summary.warnings.size(), 3u);
   EXPECT_THAT(summary.warnings[0],
-              StartsWith("The runs were shortened to 200 steps because the machine "
-                         "was busy"));
+              StartsWith("The runs were shortened to 200 steps; their losses do not compare with "
+                         "those of full runs. Why: 200 steps: 0.11 s a step."));
   EXPECT_THAT(summary.warnings[1],
               StartsWith("Not finished when this was drawn: Peri at lr 0.003 (step 37 "
                          "of 200)."));
@@ -93,6 +93,14 @@ TEST_F(SummaryWords, EveryRunFailed) {
   run.status = other.status = "diverged";
   EXPECT_THAT(summarise(load(kPlacements, {run, other})).headline,
               StartsWith("No run finished. P"));
+}
+
+TEST_F(SummaryWords, OnlyWhatWasSeenIsCalledSeenOnce) {
+  auto pre = placed("pre", 1.7), peri = placed("peri", 1.6);
+  EXPECT_THAT(summarise(load(kPlacements, {pre, peri})).limits, Not(Contains(HasSubstr("Even "))));
+  pre.status = "diverged";
+  EXPECT_THAT(summarise(load(kPlacements, {pre, peri})).limits,
+              Contains(HasSubstr("Even divergence was seen with one seed only.")));
 }
 
 TEST_F(SummaryWords, OneRunAlone) {

@@ -34,7 +34,11 @@ TEST(Words, CountsLossesTimes) {
   EXPECT_EQ(seconds_text(22), "22 s");
   EXPECT_EQ(seconds_text(192), "3.2 min");
   EXPECT_EQ(seconds_text(9000), "2.5 h");
+  EXPECT_EQ(loss_text(1.234e30), "1.23e30");
+  EXPECT_EQ(signed_text(-1.234e30), "−1.23e30");
   EXPECT_EQ(percent_text(0.0634), "6.3 %");
+  EXPECT_EQ(percent_text(0.0004), "under 0.1 %");
+  EXPECT_EQ(percent_text(0), "0.0 %");
 }
 
 TEST(Words, DifferencesShowTheirSignAndZeroHasNone) {

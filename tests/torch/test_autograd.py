@@ -161,7 +161,7 @@ def test_an_input_changed_in_place_is_noticed():
 
 @pytest.mark.parametrize("op", ["rms_norm", "layer_norm"])
 def test_bf16_parameter_gradients_are_summed_wide(op):
-    """peers.md 28: PyTorch's bf16 layer_norm gives 256 or 512 here."""
+    """A sum in bf16 stops at 256 or 512, where adding 1 rounds to nothing: PyTorch's does."""
     for affine in (torch.bfloat16, torch.float32):
         x = torch.randn(4096, 64, dtype=torch.bfloat16, requires_grad=True)
         weight = torch.ones(64, dtype=affine, requires_grad=True)

@@ -242,14 +242,56 @@ def test_number_of_threads_does_not_change_a_bit(op, dtype):
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
-@pytest.mark.parametrize("op", ["rms_norm", "layer_norm"])
-@pytest.mark.parametrize("scale", [1e30, 1e-30])
-def test_extreme_inputs(op, scale):
-    """peers.md 34, in the kernel and in the formulas of the fallback."""
-    case = Case(op, (4, 64), weight=False, bias=False, options={"eps": 0.0})
-    x = torch.randn(4, 64) * scale
-    expected = case.formula(x.double())
-    check(case(x), expected, 4e-6)
-    forward = getattr(ops, op + "_forward").default
+# x, and eps
+HARD = {
+    "large": lambda: (torch.randn(4, 64) * 1e30, 0.0),
+    "small": lambda: (torch.randn(4, 64) * 1e-30, 0.0),
+    "largest": lambda: (torch.where(torch.rand(4, 64) < 0.3, -3.4e38, 3.3e38), 0.0),
+    "subnormal": lambda: (torch.randn(4, 64) * 1e-40, 0.0),
+    "subnormal beside eps": lambda: (torch.randn(4, 64) * 1e-40, 1e-5),
+    "mean 2000": lambda: ((2000 + torch.randn(64, 1000, dtype=torch.float64)).float(), 1e-5),
+}
+
+
+def on_kernel(op, *arguments, **options):
+    return getattr(ops, op)(*arguments, **options)
+
+
+def on_fallback(op, *arguments, **options):
     key = torch._C.DispatchKey.CompositeExplicitAutograd
-    check(forward._op_dk(key, x, [64], eps=0.0)[0], expected, 4e-6)
+    return getattr(ops, op).default._op_dk(key, *arguments, **options)
+
+
+@pytest.mark.parametrize("op", ["rms_norm", "layer_norm"])
+@pytest.mark.parametrize("kind", HARD)
+@pytest.mark.parametrize("run", [on_kernel, on_fallback])
+def test_hard_inputs(op, kind, run):
+    """No square overflows or vanishes, and no digits of the deviations are lost to the mean."""
+    x, eps = HARD[kind]()
+    case = Case(op, x.shape, weight=False, bias=False, options={"eps": eps})
+    y = run(op + "_forward", x, case.shape, eps=eps)[0]
+    check(y, case.formula(x.double()), 4e-6)
+
+
+@pytest.mark.parametrize("op", ["rms_norm", "layer_norm"])
+@pytest.mark.parametrize("kind", ["large", "subnormal beside eps", "mean 2000"])
+def test_gradients_of_the_fallback_on_hard_inputs(op, kind):
+    x, eps = HARD[kind]()
+    case = Case(op, x.shape, weight=False, bias=False, options={"eps": eps})
+    # Along x_hat, so that an error in x_hat reaches dx undiminished.
+    dy = torch.randn_like(x) + case.formula(x.double()).float()
+    saved = on_fallback(op + "_forward", x, case.shape, eps=eps)[1:]
+    options = {"eps": eps, "output_mask": [True, False, False]}
+    got = on_fallback(op + "_backward", x, case.shape, None, *saved, dy, **options)[0]
+    truth = case.truth(x, None, None, dy)[1]
+    size = truth.abs().max()  # 1e-30 for large x
+    check((got.double() / size).float(), truth / size, 1e-5)
+
+
+@pytest.mark.parametrize("op", ["rms_norm", "layer_norm"])
+@pytest.mark.parametrize("run", [on_kernel, on_fallback])
+def test_statistics_of_no_columns(op, run):
+    """The mean is 0 and the variance is 0, as empty sums are, and not NaN."""
+    _, *mean, rstd = run(op + "_forward", torch.ones(3, 0), [0], eps=0.25)
+    assert torch.equal(rstd, torch.full((3,), 2.0))
+    assert all(torch.equal(m, torch.zeros(3)) for m in mean)

@@ -44,17 +44,17 @@ TEST(SizeSteps, TakesTheDefaultWhenItFits) {
 }
 
 TEST(SizeSteps, ShortensAllRunsAlikeAndSaysSo) {
-  const Sizing sizing = size_steps({0.5, 0.5, 1.0}, 100);
-  EXPECT_LT(sizing.steps, 50);  // 2 s for one step of each
-  EXPECT_GE(sizing.steps, 40);
+  const Sizing sizing = size_steps({0.5, 0.5, 1.0}, 200);
+  EXPECT_LT(sizing.steps, 100);  // 2 s for one step of each
+  EXPECT_GE(sizing.steps, 80);
   EXPECT_TRUE(sizing.shortened);
   EXPECT_THAT(sizing.reason, HasSubstr("instead of 200"));
   EXPECT_THAT(sizing.reason, HasSubstr("--steps 200"));
 }
 
-TEST(SizeSteps, GoesDownToTwentyAndNoFurther) {
+TEST(SizeSteps, GoesDownToFiftyAndNoFurther) {
   const Sizing sizing = size_steps({100.0}, 1);
-  EXPECT_EQ(sizing.steps, 20);
+  EXPECT_EQ(sizing.steps, 50);
   EXPECT_TRUE(sizing.shortened);
   EXPECT_THAT(sizing.reason, HasSubstr("more than the 1 s aimed at"));
 }
@@ -155,13 +155,47 @@ TEST_F(Compare, SizesTheStepsOnceForAllAndKeepsThemOnARerun) {
   const CompareResult first = run();
   EXPECT_THAT(statuses(first), ElementsAre("done", "done"));
   auto experiment = nlohmann::json::parse(content_of(out() / "experiment.json"));
-  EXPECT_EQ(experiment.at("steps"), 20);
+  EXPECT_EQ(experiment.at("steps"), 50);
   EXPECT_EQ(experiment.at("shortened"), true);
   plan_.budget_seconds = 1000;  // would allow 200 by now
+  std::vector<std::string> notes;
+  events_.note = [&](const std::string& line) { notes.push_back(line); };
   EXPECT_THAT(statuses(run()), ElementsAre("done, skipped", "done, skipped"));
   experiment = nlohmann::json::parse(content_of(out() / "experiment.json"));
-  EXPECT_EQ(experiment.at("steps"), 20);
+  EXPECT_EQ(experiment.at("steps"), 50);
   EXPECT_EQ(experiment.at("shortened"), true);
+  EXPECT_EQ(experiment.at("budget_seconds"), 1e-3) << "what the steps were sized for";
+  EXPECT_THAT(notes, ::testing::Contains(HasSubstr("sized for --budget 0.001, and --budget 1000 "
+                                                   "does not change them: give --steps N")));
+}
+
+TEST_F(Compare, StopWhileTheRunsAreSizedLeavesNoPlan) {
+  plan_.base.steps = 0;
+  events_.note = [&](const std::string& line) { stop_ = line.starts_with("timing"); };
+  EXPECT_TRUE(run().stopped);
+  EXPECT_FALSE(fs::exists(out() / "experiment.json"));
+}
+
+TEST_F(Compare, FieldsOfAnotherTypeDoNotStopIt) {
+  run();
+  auto experiment = nlohmann::json::parse(content_of(out() / "experiment.json"));
+  for (const char* field : {"steps", "created", "steps_reason", "shortened", "budget_seconds"}) {
+    experiment[field] = nlohmann::json::array({1});
+  }
+  std::ofstream(out() / "experiment.json") << experiment;
+  std::ofstream(run_folder("pre") / "metrics.jsonl", std::ios::app)
+      << R"({"kind":7,"step":10})"
+         "\n"
+      << R"({"kind":"step","step":"x"})"
+         "\n"
+      << R"({"kind":"end","status":"done","reason":4,"tokens_per_second":[]})"
+         "\n";
+  EXPECT_THAT(statuses(run()), ElementsAre("done, skipped", "done, skipped"));
+  plan_.base.steps = 0;
+  plan_.budget_seconds = 1e-3;
+  experiment["base"] = to_json(plan_.base);
+  std::ofstream(out() / "experiment.json") << experiment;
+  EXPECT_THAT(statuses(run()), ElementsAre("done", "done"));
 }
 
 TEST_F(Compare, ARunThatFailsIsRecordedAndTheOthersGoOn) {
@@ -217,8 +251,9 @@ TEST_F(Compare, DataThatIsTooShortOrMissingIsToldBeforeAnyRun) {
 class LabProgram : public Compare {
  protected:
   pid_t start(std::vector<std::string> arguments, const std::string& limit = "") {
-    std::string command = limit + " export OMP_NUM_THREADS=1; exec '" OMNINORM_LAB_PROGRAM "' compare --text '" +
-                          (folder_.path / "text.txt").string() + "' --out '" + out().string() + "'";
+    std::string command =
+        limit + " export OMP_NUM_THREADS=1; exec '" OMNINORM_LAB_PROGRAM "' compare --text '" +
+        (folder_.path / "text.txt").string() + "' --out '" + out().string() + "'";
     for (const std::string& argument : arguments) {
       command += " " + argument;
     }
@@ -347,7 +382,8 @@ TEST_F(LabProgram, PlainOutputEndsWithATableAndTheReport) {
 TEST_F(LabProgram, NamesTheDevicesThereAre) {
   auto arguments = tiny("20");
   arguments.push_back("--device cuda:99");
-  EXPECT_EQ(run_program(arguments), 1);
+  EXPECT_EQ(run_program(arguments), 2);
+  EXPECT_FALSE(fs::exists(out()));
   EXPECT_THAT(content_of(stderr_file()), HasSubstr("(cpu"));
   EXPECT_THAT(content_of(stderr_file()), HasSubstr("cuda:99"));
   EXPECT_THAT(content_of(stderr_file()), Not(HasSubstr("c10")));

@@ -24,19 +24,8 @@ at::Tensor some_tokens(const Settings& settings) {
 
 double largest(const at::Tensor& x) { return x.abs().max().item<double>(); }
 
-// placement, norm, mlp, and the switches: tied, qk_norm, embedding_norm.
-using Shape = std::tuple<std::string, std::string, std::string, int>;
-
-class AgainstFormulas : public ::testing::TestWithParam<Shape> {};
-
-TEST_P(AgainstFormulas, LogitsAndGradientsAgreeInF64) {
-  Settings settings = small_settings();
-  int switches = 0;
-  std::tie(settings.placement, settings.norm, settings.mlp, switches) = GetParam();
-  settings.tied = (switches & 1) != 0;
-  settings.qk_norm = (switches & 2) != 0;
-  settings.embedding_norm = (switches & 4) != 0;
-  settings.init = "fan-in";  // larger branches than normal-0.02: differences show
+// Logits and all gradients of the model against those of the written-out formulas, in f64.
+void compare_with_formulas(const Settings& settings) {
   Transformer model(settings);
   initialise(model, settings.init, 3);
   vary_vectors(model);
@@ -67,15 +56,32 @@ TEST_P(AgainstFormulas, LogitsAndGradientsAgreeInF64) {
   }
 }
 
+// placement, norm
+using Shape = std::tuple<std::string, std::string>;
+
+class AgainstFormulas : public ::testing::TestWithParam<Shape> {};
+
+TEST_P(AgainstFormulas, LogitsAndGradientsAgreeInF64) {
+  Settings settings = small_settings();
+  std::tie(settings.placement, settings.norm) = GetParam();
+  settings.init = "fan-in";  // larger branches than normal-0.02: differences show
+  for (const char* mlp : {"gelu", "swiglu"}) {
+    settings.mlp = mlp;
+    for (const int switches : {0, 1, 2, 4, 7}) {
+      settings.tied = (switches & 1) != 0;
+      settings.qk_norm = (switches & 2) != 0;
+      settings.embedding_norm = (switches & 4) != 0;
+      SCOPED_TRACE(settings.mlp + ", switches " + std::to_string(switches));
+      compare_with_formulas(settings);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, AgainstFormulas,
                          ::testing::Combine(::testing::Values("post", "pre", "peri", "output"),
-                                            ::testing::Values("rms_norm", "layer_norm", "none"),
-                                            ::testing::Values("gelu", "swiglu"),
-                                            ::testing::Values(0, 1, 2, 4, 7)),
+                                            ::testing::Values("rms_norm", "layer_norm", "none")),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" + std::get<1>(info.param) + "_" +
-                                  std::get<2>(info.param) + "_" +
-                                  std::to_string(std::get<3>(info.param));
+                           return std::get<0>(info.param) + "_" + std::get<1>(info.param);
                          });
 
 TEST(Model, EveryPlacementOfTheTableIsTested) {
