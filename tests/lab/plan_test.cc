@@ -21,6 +21,19 @@ std::string expand_error(Plan plan) {
   return message_of<Error>([&] { expand(plan); });
 }
 
+TEST(Plan, FolderNamesThatNoFileSystemTakesAreRefused) {
+  Plan plan = default_plan();
+  plan.axes.clear();
+  for (const char* axis :
+       {"norm_eps=0.000012345678901234", "weight_decay=0.0123456789012345",
+        "beta1=0.9123456789012345", "beta2=0.9123456789012345", "dropout=0.0123456789012345",
+        "warmup=0.0123456789012345", "lr=0.00123456789012345", "clip=1.23456789012345",
+        "embedding_norm=false", "probe_every=1000000", "validate_every=1000000"}) {
+    plan.axes.push_back(parse_axis(axis));
+  }
+  EXPECT_THAT(expand_error(plan), HasSubstr("folder names of at most 255 bytes"));
+}
+
 TEST(Plan, TheDefaultIsFourPlacementsAtTwoLearningRates) {
   Plan plan = default_plan();
   expand(plan);

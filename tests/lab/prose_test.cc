@@ -102,6 +102,16 @@ std::string error_with_bible(const std::string& script) {
   return message_of<Error>([] { read_bible(); });
 }
 
+TEST(Bible, ACtrlCWhileItIsReadIsNoMissingPackage) {
+  for (const char* script : {"kill -INT $$", "exit 130"}) {
+    const TempFolder bin;
+    const auto file = bin.write("bible", std::string("#!/bin/sh\n") + script + "\n");
+    fs::permissions(file, fs::perms::owner_all);
+    const ScopedVariable path("PATH", bin.path().string() + ":" + std::getenv("PATH"));
+    EXPECT_THROW(read_bible(), Interrupted) << script;
+  }
+}
+
 TEST_F(ProseTest, ABibleThatFailsNamesThePackages) {
   EXPECT_THAT(error_with_bible("exit 3"),
               AllOf(HasSubstr("bible-kjv bible-kjv-text"), HasSubstr("ended with status")));

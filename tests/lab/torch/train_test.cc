@@ -104,7 +104,7 @@ TEST(Batches, ValidationIsTheSameForEveryVariantAndSeed) {
     return at::cat(tokens);
   };
   const at::Tensor expected = rows(settings);
-  EXPECT_EQ(expected.size(0), 8);
+  EXPECT_EQ(expected.size(0), 64);
   settings.seed = 9;
   settings.batch = 5;
   EXPECT_TRUE(expected.equal(rows(settings)));
