@@ -12,10 +12,33 @@
 #define OMNINORM_CPU_MOMENTS_INL_H_
 #endif
 
+#include "src/core/norm_problem.h"
 #include "src/cpu/io-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
+
+// Bytes from one row to the next along the innermost dimension of n: where to fetch ahead. Right
+// but for the last row of that dimension, and a fetch from nowhere does nothing.
+template <class T>
+std::intptr_t next_row(const NormView& view, const NormStrides& strides) {
+  const auto last = static_cast<size_t>(view.n_rank - 1);
+  return static_cast<std::intptr_t>(view.g > 1 ? strides.g : strides.n[last]) *
+         static_cast<std::intptr_t>(sizeof(T));
+}
+
+// Asks for the cache lines of one block, `ahead` bytes beyond p. Through an integer: the address
+// may lie outside of any object.
+template <class T>
+HWY_INLINE void fetch_block(const T* p, std::intptr_t ahead) {
+  constexpr size_t kLine = 64;
+  const std::uintptr_t from =
+      reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead);
+  const size_t bytes = 2 * hn::Lanes(DF()) * sizeof(T);
+  for (size_t i = 0; i < bytes; i += kLine) {
+    __builtin_prefetch(reinterpret_cast<const void*>(from + i), 0, 3);
+  }
+}
 
 inline constexpr size_t kChunk = 4096;  // elements; a multiple of two blocks on every target
 
