@@ -304,9 +304,9 @@ std::vector<std::string> limits(const Experiment& experiment) {
         "differences in stability; at scale, with tuned rates and warm-up, differences in loss are "
         "smaller, and this report cannot show them.");
     found.push_back(
-        "A counter-example: under fan-in initialisation the ranking differs (in a trial Pre had "
-        "the "
-        "lowest loss). See it with `omninorm compare --vary placement=post,pre,peri,output --vary "
+        "A counter-example: under fan-in initialisation the ranking differs (in one run of 200 "
+        "steps Pre and Peri were level and Post behind them). See it with `omninorm compare --vary "
+        "placement=post,pre,peri,output --vary "
         "lr=3e-3,1e-2 --init fan-in`.");
   }
   found.push_back(
