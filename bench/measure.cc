@@ -15,6 +15,12 @@ using Clock = std::chrono::steady_clock;
 constexpr double kShortestSample = 0.5e-3;
 constexpr double kLongestWantedSample = 6e-3;
 constexpr int kMostRounds = 200;
+// Untimed calls before a sample: each side meets the caches as it leaves them itself, not as its
+// neighbour in the round does. One call is not enough: a last-level cache takes in a stream only
+// over several passes, and of two sides that share an output (PyTorch's allocator hands the same
+// block out again) the first would pay for both.
+constexpr int kWarmUps = 5;
+constexpr double kLongestWarmUp = 30e-3;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -26,13 +32,18 @@ double time_calls(const Side& side, std::int64_t calls) {
   return seconds_since(start) / static_cast<double>(calls);
 }
 
-// Calls per sample for each side.
-std::vector<std::int64_t> sample_sizes(const std::vector<Side>& sides) {
+// Seconds of one call of each side.
+std::vector<double> time_once(const std::vector<Side>& sides) {
   std::vector<double> once;
   for (const Side& side : sides) {
     side.run();
     once.push_back(time_calls(side, 1));
   }
+  return once;
+}
+
+// Calls per sample for each side.
+std::vector<std::int64_t> sample_sizes(const std::vector<double>& once) {
   const double slowest = *std::max_element(once.begin(), once.end());
   const double wanted = std::clamp(slowest / 10, kShortestSample, kLongestWantedSample);
   std::vector<std::int64_t> calls;
@@ -46,7 +57,8 @@ std::vector<std::int64_t> sample_sizes(const std::vector<Side>& sides) {
 using Samples = std::vector<std::vector<double>>;
 
 Samples sample_rounds(const std::vector<Side>& sides, const Limits& limits,
-                      const std::vector<std::int64_t>& calls, const std::atomic<bool>& stop) {
+                      const std::vector<double>& once, const std::vector<std::int64_t>& calls,
+                      const std::atomic<bool>& stop) {
   Samples samples(sides.size());
   const auto start = Clock::now();
   double least = 0;  // seconds timed of the side that has least
@@ -56,9 +68,7 @@ Samples sample_rounds(const std::vector<Side>& sides, const Limits& limits,
     if (round >= limits.rounds && (enough || seconds_since(start) > limits.seconds_per_cell)) break;
     for (std::size_t i = 0; i < sides.size(); ++i) {
       if (stop) return {};
-      // One untimed call: each side meets the caches as it leaves them itself, not as its
-      // neighbour in the round does.
-      sides[i].run();
+      for (int k = 0; k < kWarmUps && (k == 0 || once[i] * k < kLongestWarmUp); ++k) sides[i].run();
       const double seconds = time_calls(sides[i], calls[i]);
       samples[i].push_back(seconds);
       timed[i] += seconds * static_cast<double>(calls[i]);
@@ -100,8 +110,9 @@ Measurement measure(const std::vector<Side>& sides, const Limits& limits,
   Measurement best;
   best.drift = std::numeric_limits<double>::infinity();
   for (int attempt = 1; attempt <= limits.tries; ++attempt) {
-    const auto calls = sample_sizes(sides);
-    const Samples samples = sample_rounds(sides, limits, calls, stop);
+    const auto once = time_once(sides);
+    const auto calls = sample_sizes(once);
+    const Samples samples = sample_rounds(sides, limits, once, calls, stop);
     if (samples.empty()) return {};
     Measurement now;
     for (std::size_t i = 0; i < sides.size(); ++i) {

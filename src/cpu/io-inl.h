@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "hwy/cache_control.h"
 #include "omninorm/dtype.h"
 #include "src/cpu/hwy_compat-inl.h"
 
@@ -183,6 +184,10 @@ HWY_INLINE void store_block_n(VF a, VF b, T* p, size_t n) {
   store_one(a, p);
   if (n > 1) store_one(b, p + 1);
 }
+template <Layout L, class T>
+HWY_INLINE void stream_block(VF a, VF b, T* p) {
+  store_block<L>(a, b, p);
+}
 
 #else
 
@@ -244,6 +249,23 @@ HWY_INLINE void store_block(VF a, VF b, T* p) {
   }
 }
 
+// Past the cache, for 64-byte aligned p: the line is written without being read first. Only for
+// what can_stream says; finish_stream() before another thread reads.
+template <Layout L, class T>
+HWY_INLINE void stream_block(VF a, VF b, T* p) {
+  const DF d;
+  const size_t N = hn::Lanes(d);
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    hn::Stream(pack_bf16(a, b), DU16(), bits_of(p));
+  } else if constexpr (std::is_same_v<T, float16>) {
+    hn::Stream(demote_f16(a), DU16Half(), bits_of(p));
+    hn::Stream(demote_f16(b), DU16Half(), bits_of(p) + N);
+  } else {
+    hn::Stream(a, d, p);
+    hn::Stream(b, d, p + N);
+  }
+}
+
 // The first n elements of a block, 1 <= n <= 2N; the rest are zero, and are neither read nor
 // written.
 template <Layout L, class T>
@@ -285,6 +307,18 @@ HWY_INLINE void store_block_n(VF a, VF b, T* p, size_t n) {
 }
 
 #endif  // SCALAR
+
+// Whether blocks of x's layout can be streamed to Y.
+template <class X, class Y>
+constexpr bool can_stream() {
+  return HWY_TARGET != HWY_SCALAR && (std::is_same_v<X, Y> || kLayout<X> == Layout::natural);
+}
+
+HWY_INLINE bool aligned_for_stream(const void* p) {
+  return reinterpret_cast<std::uintptr_t>(p) % 64 == 0;
+}
+
+HWY_INLINE void finish_stream() { hwy::FlushStream(); }
 
 }  // namespace omninorm::internal::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

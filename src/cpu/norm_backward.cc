@@ -5,6 +5,7 @@
 #include "src/core/kernel_list.h"
 #include "src/cpu/row_kernels.h"
 #include "src/cpu/row_plan.h"
+#include "src/cpu/streaming.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/norm_backward.cc"
@@ -130,6 +131,10 @@ void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
   prepare_weight(plan, floats);
   plan_blocks(plan, floats + affine_floats(problem.view));
   if (plan.arrays == 0 && problem.dx.data == nullptr) return;
+  const auto element_bytes =
+      static_cast<std::int64_t>(2 * size_of(problem.x.dtype) + size_of(problem.dy.dtype));
+  plan.streams = problem.dx.data != problem.dy.data &&
+                 worth_streaming(problem.view.n * problem.view.g * problem.view.c * element_bytes);
   const auto task = HWY_DYNAMIC_DISPATCH(backward_task);
   executor.parallel_for(plan.blocks, [&](std::int64_t block) { task(plan, block); });
   if (plan.arrays > 0) add_blocks(plan, executor);

@@ -19,9 +19,9 @@ namespace omninorm::internal::HWY_NAMESPACE {
 
 // What the last pass needs: xhat = (x - shift) * rstd + correction.
 struct RowStatistics {
-  float shift;       // the mean as first summed, rounded to fp32
-  float correction;  // -rstd * (mean - shift): x - shift is exact near the mean, so the mean's
-                     // rounding (2^-13 at 2000) costs nothing
+  float shift;       // near the mean: x - shift is exact there, so neither the mean's own rounding
+                     // (2^-13 at 2000) nor the shift's distance from it costs anything
+  float correction;  // -rstd * (mean - shift)
   float mean;
   float rstd;
   bool extreme;  // fp32 was not enough; see extreme_row.h
@@ -33,21 +33,48 @@ inline constexpr double kSmallestMeanSquare = 0x1p-100;
 // m2 - (mean - shift)^2: only (nearly) constant rows far from zero with a tiny eps get there.
 inline constexpr double kLargestCorrection = 0x1p10;
 
+// Mean - shift and the variance about the mean, from one pass. The variance's error is that of a
+// two-pass one times 1 + 3 * (mean - shift)^2 / variance.
+struct Deviations {
+  double delta;
+  double m2;
+};
+
+template <class X>
+HWY_INLINE Deviations deviations(const X* x, size_t n, float shift) {
+  double first, second;
+  sums_of_deviations(x, n, shift, first, second);
+  const double delta = first / static_cast<double>(n);
+  const double m2 = second / static_cast<double>(n) - delta * delta;
+  return {delta, m2 < 0 ? 0 : m2};  // keeps NaN
+}
+
+// Entries from which a row's first shift is taken: a thirty-second of the row, so that no single
+// entry can pull it more than a standard deviation off in rows past 1024, and at least a block.
+HWY_INLINE size_t sample_size(size_t n) {
+  const size_t block = block_size();
+  return HWY_MIN(n, HWY_MAX(block, n / 32 / block * block));
+}
+
 template <class X>
 HWY_INLINE RowStatistics row_statistics(const X* x, size_t n, bool center, double eps) {
-  const auto count = static_cast<double>(n);
   double delta = 0;
   double m2 = 0;
   RowStatistics result{};
   if (center) {
-    result.shift = static_cast<float>(sum(x, n) / count);
-    double first, second;
-    sums_of_deviations(x, n, result.shift, first, second);
-    delta = first / count;
-    m2 = second / count - delta * delta;
-    m2 = m2 < 0 ? 0 : m2;  // keeps NaN
+    // One pass about the mean of a sample. Rarely that is over a standard deviation away from the
+    // row's mean: then a second pass, about what the first found.
+    const size_t sample = sample_size(n);
+    result.shift = static_cast<float>(sum(x, sample) / static_cast<double>(sample));
+    Deviations about = deviations(x, n, result.shift);
+    if (HWY_UNLIKELY(!(about.delta * about.delta <= about.m2 + eps))) {
+      result.shift = static_cast<float>(result.shift + about.delta);
+      about = deviations(x, n, result.shift);
+    }
+    delta = about.delta;
+    m2 = about.m2;
   } else {
-    m2 = sum_of_squares(x, n) / count;
+    m2 = sum_of_squares(x, n) / static_cast<double>(n);
   }
   const double with_eps = m2 + eps;
   const double rstd = 1 / std::sqrt(with_eps);
@@ -73,9 +100,9 @@ HWY_INLINE VF affine(VF xhat, const float* weight, const float* bias, size_t at)
   return xhat;
 }
 
-// y = xhat * weight + bias over one row. y may be x. The next row, `ahead` bytes on, is fetched
-// meanwhile: the passes over a row in cache leave memory idle otherwise.
-template <class X, class Y, Affine A, bool Round>
+// y = xhat * weight + bias over one row. y may be x, but not where it streams. The next row, `ahead`
+// bytes on, is fetched meanwhile: the passes over a row in cache leave memory idle otherwise.
+template <class X, class Y, Affine A, bool Round, bool Stream>
 HWY_INLINE void write_row(const X* x, const float* weight, const float* bias, size_t n,
                           const RowStatistics& row, Y* y, std::intptr_t ahead) {
   constexpr Layout L = kLayout<X>;
@@ -94,7 +121,11 @@ HWY_INLINE void write_row(const X* x, const float* weight, const float* bias, si
     b = hn::MulAdd(hn::Sub(b, shift), rstd, correction);
     a = affine<X, A, Round>(a, weight, bias, i);
     b = affine<X, A, Round>(b, weight, bias, i + N);
-    store_block<L>(a, b, y + i);
+    if constexpr (Stream && can_stream<X, Y>()) {
+      stream_block<L>(a, b, y + i);
+    } else {
+      store_block<L>(a, b, y + i);
+    }
   }
   if (i < n) {
     load_block_n<L>(x + i, n - i, a, b);
@@ -119,6 +150,7 @@ void forward_rows(const ForwardPlan& plan, std::int64_t begin, std::int64_t end)
   const auto stats_c = static_cast<size_t>(view.stats_c);
   RowCursor<2> cursor(view, {&problem.x.strides, &problem.y.strides}, begin);
   const std::intptr_t ahead = next_row<X>(view, problem.x.strides);
+  const bool streams = plan.streams && can_stream<X, Y>();
   for (std::int64_t n = begin; n < end; ++n, cursor.next()) {
     for (std::int64_t g = 0; g < view.g; ++g) {
       const X* x =
@@ -133,13 +165,18 @@ void forward_rows(const ForwardPlan& plan, std::int64_t begin, std::int64_t end)
         row.rstd = static_cast<float>(exact.rstd);
       } else {
         const std::int64_t at = g * plan.affine_stride;
-        write_row<X, Y, A, Round>(x, plan.weight + at, plan.bias + at, c, row, y, ahead);
+        if (streams && aligned_for_stream(y)) {
+          write_row<X, Y, A, Round, true>(x, plan.weight + at, plan.bias + at, c, row, y, ahead);
+        } else {
+          write_row<X, Y, A, Round, false>(x, plan.weight + at, plan.bias + at, c, row, y, ahead);
+        }
       }
       const std::int64_t index = n * view.g + g;
       if (problem.mean) static_cast<float*>(problem.mean)[index] = row.mean;
       if (problem.rstd) static_cast<float*>(problem.rstd)[index] = row.rstd;
     }
   }
+  if (streams) finish_stream();
 }
 
 template <class X, class Y, bool Round>

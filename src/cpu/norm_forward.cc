@@ -4,6 +4,7 @@
 #include "src/core/kernel_list.h"
 #include "src/cpu/row_kernels.h"
 #include "src/cpu/row_plan.h"
+#include "src/cpu/streaming.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/norm_forward.cc"
@@ -75,6 +76,7 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
       static_cast<std::int64_t>(size_of(problem.x.dtype) + size_of(problem.y.dtype));
   plan.rows_per_task = row_bytes >= kTaskBytes ? 1 : kTaskBytes / row_bytes;
   plan.tasks = (view.n + plan.rows_per_task - 1) / plan.rows_per_task;
+  plan.streams = problem.y.data != problem.x.data && worth_streaming(view.n * row_bytes);
   const auto task = HWY_DYNAMIC_DISPATCH(forward_task);
   executor.parallel_for(plan.tasks, [&](std::int64_t index) {
     const std::int64_t begin = index * plan.rows_per_task;

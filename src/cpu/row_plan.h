@@ -59,6 +59,7 @@ class RowCursor {
 
 struct ForwardPlan {
   const NormForward* problem = nullptr;
+  bool streams = false;  // outputs go past the cache, see streaming.h
   std::int64_t rows_per_task = 1;  // of n; each with its g groups
   std::int64_t tasks = 0;
   // Weight + offset and bias as fp32, g rows of affine_stride floats in the kernel's element order;
@@ -70,6 +71,7 @@ struct ForwardPlan {
 
 struct BackwardPlan {
   const NormBackward* problem = nullptr;
+  bool streams = false;  // outputs go past the cache, see streaming.h
   // Tasks are blocks of consecutive n. Each block sums dweight and dbias into arrays of its own,
   // and the blocks are added in order at the end.
   std::int64_t rows_per_block = 1;
