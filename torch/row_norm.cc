@@ -234,6 +234,15 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+bool wants_grad(const std::optional<at::Tensor>& tensor) {
+  return tensor && tensor->requires_grad();
+}
+
+// Forward-mode AD, which a C++ Function does not have and the formulas do.
+bool has_tangent(const std::optional<at::Tensor>& tensor) {
+  return tensor && tensor->defined() && tensor->_fw_grad(0).defined();
+}
+
 // mean and rstd leave through `result` instead of being returned: what a Function returns counts as
 // differentiable, and marking outputs otherwise does not work under compiled autograd.
 struct RowNormFunction : torch::autograd::Function<RowNormFunction> {
@@ -283,6 +292,13 @@ struct RowNormFunction : torch::autograd::Function<RowNormFunction> {
     options.partial = doubles.get(2);
     std::optional<at::ScalarType> affine_dtype;
     if (has_bias) affine_dtype = static_cast<at::ScalarType>(ints.get(3));
+    // Without a graph of the backward, and that is the rule, its autograd kernel has nothing to do:
+    // stepping over it saves a dispatch.
+    std::optional<at::AutoDispatchBelowADInplaceOrView> below_autograd;
+    if (!c10::GradMode::is_enabled() && !has_tangent(x) && !has_tangent(grads[0]) &&
+        !has_tangent(weight)) {
+      below_autograd.emplace();
+    }
     const RowNormBackwardResult result =
         op->dispatch_backward({x,
                                x.sym_sizes().slice(static_cast<std::size_t>(x.dim()) - dims),
@@ -300,15 +316,6 @@ struct RowNormFunction : torch::autograd::Function<RowNormFunction> {
     return gradients;
   }
 };
-
-bool wants_grad(const std::optional<at::Tensor>& tensor) {
-  return tensor && tensor->requires_grad();
-}
-
-// Forward-mode AD, which a C++ Function does not have and the formulas do.
-bool has_tangent(const std::optional<at::Tensor>& tensor) {
-  return tensor && tensor->defined() && tensor->_fw_grad(0).defined();
-}
 
 }  // namespace
 

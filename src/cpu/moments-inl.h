@@ -43,187 +43,214 @@ HWY_INLINE void fetch_block(const T* p, std::intptr_t ahead) {
 
 inline constexpr size_t kChunk = 4096;  // elements; a multiple of two blocks on every target
 
-HWY_INLINE double total(VF a, VF b, VF c, VF e) {
-  return static_cast<double>(reduce_sum(DF(), hn::Add(hn::Add(a, b), hn::Add(c, e))));
+// Sums of the lanes of each of v[0..Rows), Rows a power of two up to N: lane r of the result is
+// that of v[r]. One row's sum costs two shuffles here, where reduce_sum takes log2(N) in a chain.
+// Neighbours are added first on every level, whatever Rows is, so Rows does not change the bits.
+template <size_t Rows>
+HWY_INLINE VF reduce_each(VF* v) {
+#if HWY_TARGET == HWY_SCALAR
+  return v[0];
+#else
+  const DF d;
+  for (size_t count = Rows; count > 1; count /= 2) {
+    for (size_t i = 0; i < count / 2; ++i) {
+      v[i] = hn::Add(hn::ConcatEven(d, v[2 * i + 1], v[2 * i]),
+                     hn::ConcatOdd(d, v[2 * i + 1], v[2 * i]));
+    }
+  }
+  VF sums = v[0];
+  for (size_t lanes = hn::Lanes(d) / Rows; lanes > 1; lanes /= 2) {
+    sums = hn::Add(hn::ConcatEven(d, sums, sums), hn::ConcatOdd(d, sums, sums));
+  }
+  return sums;
+#endif
+}
+
+// The chunk x[0..n), n <= kChunk: sum, lane by lane.
+template <class X>
+HWY_INLINE VF chunk_sum(const X* x, size_t n) {
+  constexpr Layout L = kLayout<X>;
+  const DF d;
+  const size_t block = block_size();
+  VF s0 = hn::Zero(d), s1 = hn::Zero(d);
+  VF a, b;
+  size_t i = 0;
+  for (; i + block <= n; i += block) {
+    load_block<L>(x + i, a, b);
+    s0 = hn::Add(s0, a);
+    s1 = hn::Add(s1, b);
+  }
+  if (i < n) {
+    load_block_n<L>(x + i, n - i, a, b);
+    s0 = hn::Add(s0, a);
+    s1 = hn::Add(s1, b);
+  }
+  return hn::Add(s0, s1);
 }
 
 // Sum of x[0..n).
 template <class X>
 HWY_INLINE double sum(const X* x, size_t n) {
+  double result = 0;
+  for (size_t begin = 0; begin < n; begin += kChunk) {
+    result +=
+        static_cast<double>(reduce_sum(DF(), chunk_sum(x + begin, HWY_MIN(n - begin, kChunk))));
+  }
+  return result;
+}
+
+// The chunk x[0..n), n <= kChunk: sum of squares, lane by lane.
+template <class X>
+HWY_INLINE VF chunk_squares(const X* x, size_t n) {
   constexpr Layout L = kLayout<X>;
   const DF d;
   const size_t block = block_size();
-  double result = 0;
-  for (size_t begin = 0; begin < n; begin += kChunk) {
-    const size_t end = HWY_MIN(n, begin + kChunk);
-    VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
-    VF a, b;
-    size_t i = begin;
-    for (; i + 2 * block <= end; i += 2 * block) {
-      load_block<L>(x + i, a, b);
-      s0 = hn::Add(s0, a);
-      s1 = hn::Add(s1, b);
-      load_block<L>(x + i + block, a, b);
-      s2 = hn::Add(s2, a);
-      s3 = hn::Add(s3, b);
-    }
-    if (i + block <= end) {
-      load_block<L>(x + i, a, b);
-      s0 = hn::Add(s0, a);
-      s1 = hn::Add(s1, b);
-      i += block;
-    }
-    if (i < end) {
-      load_block_n<L>(x + i, end - i, a, b);
-      s2 = hn::Add(s2, a);
-      s3 = hn::Add(s3, b);
-    }
-    result += total(s0, s1, s2, s3);
+  VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+  VF a, b;
+  size_t i = 0;
+  for (; i + 2 * block <= n; i += 2 * block) {
+    load_block<L>(x + i, a, b);
+    s0 = hn::MulAdd(a, a, s0);
+    s1 = hn::MulAdd(b, b, s1);
+    load_block<L>(x + i + block, a, b);
+    s2 = hn::MulAdd(a, a, s2);
+    s3 = hn::MulAdd(b, b, s3);
   }
-  return result;
+  if (i + block <= n) {
+    load_block<L>(x + i, a, b);
+    s0 = hn::MulAdd(a, a, s0);
+    s1 = hn::MulAdd(b, b, s1);
+    i += block;
+  }
+  if (i < n) {
+    load_block_n<L>(x + i, n - i, a, b);
+    s2 = hn::MulAdd(a, a, s2);
+    s3 = hn::MulAdd(b, b, s3);
+  }
+  return hn::Add(hn::Add(s0, s1), hn::Add(s2, s3));
 }
 
 // Sum of x[0..n)^2.
 template <class X>
 HWY_INLINE double sum_of_squares(const X* x, size_t n) {
+  double result = 0;
+  for (size_t begin = 0; begin < n; begin += kChunk) {
+    const VF s = chunk_squares(x + begin, HWY_MIN(n - begin, kChunk));
+    result += static_cast<double>(reduce_sum(DF(), s));
+  }
+  return result;
+}
+
+// The chunk x[0..n), n <= kChunk: sums of (x - shift) and of its square, lane by lane.
+template <class X>
+HWY_INLINE void chunk_deviations(const X* x, size_t n, VF shift, VF& first, VF& second) {
   constexpr Layout L = kLayout<X>;
   const DF d;
   const size_t block = block_size();
-  double result = 0;
-  for (size_t begin = 0; begin < n; begin += kChunk) {
-    const size_t end = HWY_MIN(n, begin + kChunk);
-    VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
-    VF a, b;
-    size_t i = begin;
-    for (; i + 2 * block <= end; i += 2 * block) {
-      load_block<L>(x + i, a, b);
-      s0 = hn::MulAdd(a, a, s0);
-      s1 = hn::MulAdd(b, b, s1);
-      load_block<L>(x + i + block, a, b);
-      s2 = hn::MulAdd(a, a, s2);
-      s3 = hn::MulAdd(b, b, s3);
-    }
-    if (i + block <= end) {
-      load_block<L>(x + i, a, b);
-      s0 = hn::MulAdd(a, a, s0);
-      s1 = hn::MulAdd(b, b, s1);
-      i += block;
-    }
-    if (i < end) {
-      load_block_n<L>(x + i, end - i, a, b);
-      s2 = hn::MulAdd(a, a, s2);
-      s3 = hn::MulAdd(b, b, s3);
-    }
-    result += total(s0, s1, s2, s3);
+  VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+  VF q0 = hn::Zero(d), q1 = hn::Zero(d), q2 = hn::Zero(d), q3 = hn::Zero(d);
+  const auto accumulate = [&](VF a, VF b, VF& sa, VF& sb, VF& qa, VF& qb) HWY_ATTR {
+    sa = hn::Add(sa, a);
+    sb = hn::Add(sb, b);
+    qa = hn::MulAdd(a, a, qa);
+    qb = hn::MulAdd(b, b, qb);
+  };
+  VF a, b;
+  size_t i = 0;
+  for (; i + 2 * block <= n; i += 2 * block) {
+    load_block<L>(x + i, a, b);
+    accumulate(hn::Sub(a, shift), hn::Sub(b, shift), s0, s1, q0, q1);
+    load_block<L>(x + i + block, a, b);
+    accumulate(hn::Sub(a, shift), hn::Sub(b, shift), s2, s3, q2, q3);
   }
-  return result;
+  if (i + block <= n) {
+    load_block<L>(x + i, a, b);
+    accumulate(hn::Sub(a, shift), hn::Sub(b, shift), s0, s1, q0, q1);
+    i += block;
+  }
+  if (i < n) {
+    load_block_n<L>(x + i, n - i, a, b);
+    a = hn::IfThenElseZero(mask_a<L>(n - i), hn::Sub(a, shift));
+    b = hn::IfThenElseZero(mask_b<L>(n - i), hn::Sub(b, shift));
+    accumulate(a, b, s2, s3, q2, q3);
+  }
+  first = hn::Add(hn::Add(s0, s1), hn::Add(s2, s3));
+  second = hn::Add(hn::Add(q0, q1), hn::Add(q2, q3));
 }
 
 // Sums of (x - shift) and of its square.
 template <class X>
 HWY_INLINE void sums_of_deviations(const X* x, size_t n, float shift, double& first,
                                    double& second) {
-  constexpr Layout L = kLayout<X>;
   const DF d;
-  const size_t block = block_size();
-  const VF m = hn::Set(d, shift);
   first = 0;
   second = 0;
   for (size_t begin = 0; begin < n; begin += kChunk) {
-    const size_t end = HWY_MIN(n, begin + kChunk);
-    VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
-    VF q0 = hn::Zero(d), q1 = hn::Zero(d), q2 = hn::Zero(d), q3 = hn::Zero(d);
-    VF a, b;
-    size_t i = begin;
-    for (; i + 2 * block <= end; i += 2 * block) {
-      load_block<L>(x + i, a, b);
-      a = hn::Sub(a, m);
-      b = hn::Sub(b, m);
-      s0 = hn::Add(s0, a);
-      s1 = hn::Add(s1, b);
-      q0 = hn::MulAdd(a, a, q0);
-      q1 = hn::MulAdd(b, b, q1);
-      load_block<L>(x + i + block, a, b);
-      a = hn::Sub(a, m);
-      b = hn::Sub(b, m);
-      s2 = hn::Add(s2, a);
-      s3 = hn::Add(s3, b);
-      q2 = hn::MulAdd(a, a, q2);
-      q3 = hn::MulAdd(b, b, q3);
-    }
-    if (i + block <= end) {
-      load_block<L>(x + i, a, b);
-      a = hn::Sub(a, m);
-      b = hn::Sub(b, m);
-      s0 = hn::Add(s0, a);
-      s1 = hn::Add(s1, b);
-      q0 = hn::MulAdd(a, a, q0);
-      q1 = hn::MulAdd(b, b, q1);
-      i += block;
-    }
-    if (i < end) {
-      load_block_n<L>(x + i, end - i, a, b);
-      a = hn::IfThenElseZero(mask_a<L>(end - i), hn::Sub(a, m));
-      b = hn::IfThenElseZero(mask_b<L>(end - i), hn::Sub(b, m));
-      s2 = hn::Add(s2, a);
-      s3 = hn::Add(s3, b);
-      q2 = hn::MulAdd(a, a, q2);
-      q3 = hn::MulAdd(b, b, q3);
-    }
-    first += total(s0, s1, s2, s3);
-    second += total(q0, q1, q2, q3);
+    VF s, q;
+    chunk_deviations(x + begin, HWY_MIN(n - begin, kChunk), hn::Set(d, shift), s, q);
+    first += static_cast<double>(reduce_sum(d, s));
+    second += static_cast<double>(reduce_sum(d, q));
   }
 }
 
-// Sums of g = dy * weight and of g * xhat, xhat = (x - mean) * rstd. weight has room for whole
-// blocks, zero beyond n, in x's element order.
+// The chunk x[0..n), n <= kChunk: sums of g = dy * weight and of g * xhat, xhat = (x - mean) *
+// rstd, lane by lane. weight has room for whole blocks, zero beyond n, in x's element order.
 template <class X, class Y>
-HWY_INLINE void sums_of_gradients(const X* x, const Y* dy, const float* weight, size_t n,
-                                  float mean, float rstd, double& sum_g, double& sum_gx) {
+HWY_INLINE void chunk_gradients(const X* x, const Y* dy, const float* weight, size_t n, VF mean,
+                                VF rstd, VF& sum_g, VF& sum_gx) {
   constexpr Layout L = kLayout<X>;
   const DF d;
   const size_t block = block_size();
   const size_t N = hn::Lanes(d);
-  const VF m = hn::Set(d, mean);
-  const VF r = hn::Set(d, rstd);
+  VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+  VF q0 = hn::Zero(d), q1 = hn::Zero(d), q2 = hn::Zero(d), q3 = hn::Zero(d);
+  const auto accumulate = [&](size_t at, VF a, VF b, VF ga, VF gb, VF& sa, VF& sb, VF& qa, VF& qb)
+                              HWY_ATTR {
+                                ga = hn::Mul(ga, hn::LoadU(d, weight + at));
+                                gb = hn::Mul(gb, hn::LoadU(d, weight + at + N));
+                                sa = hn::Add(sa, ga);
+                                sb = hn::Add(sb, gb);
+                                qa = hn::MulAdd(ga, hn::Mul(hn::Sub(a, mean), rstd), qa);
+                                qb = hn::MulAdd(gb, hn::Mul(hn::Sub(b, mean), rstd), qb);
+                              };
+  VF a, b, ga, gb;
+  size_t i = 0;
+  for (; i + 2 * block <= n; i += 2 * block) {
+    load_block<L>(x + i, a, b);
+    load_block<L>(dy + i, ga, gb);
+    accumulate(i, a, b, ga, gb, s0, s1, q0, q1);
+    load_block<L>(x + i + block, a, b);
+    load_block<L>(dy + i + block, ga, gb);
+    accumulate(i + block, a, b, ga, gb, s2, s3, q2, q3);
+  }
+  if (i + block <= n) {
+    load_block<L>(x + i, a, b);
+    load_block<L>(dy + i, ga, gb);
+    accumulate(i, a, b, ga, gb, s0, s1, q0, q1);
+    i += block;
+  }
+  if (i < n) {
+    load_block_n<L>(x + i, n - i, a, b);
+    load_block_n<L>(dy + i, n - i, ga, gb);
+    accumulate(i, a, b, ga, gb, s2, s3, q2, q3);
+  }
+  sum_g = hn::Add(hn::Add(s0, s1), hn::Add(s2, s3));
+  sum_gx = hn::Add(hn::Add(q0, q1), hn::Add(q2, q3));
+}
+
+// Sums of g and of g * xhat.
+template <class X, class Y>
+HWY_INLINE void sums_of_gradients(const X* x, const Y* dy, const float* weight, size_t n,
+                                  float mean, float rstd, double& sum_g, double& sum_gx) {
+  const DF d;
   sum_g = 0;
   sum_gx = 0;
   for (size_t begin = 0; begin < n; begin += kChunk) {
-    const size_t end = HWY_MIN(n, begin + kChunk);
-    VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
-    VF q0 = hn::Zero(d), q1 = hn::Zero(d), q2 = hn::Zero(d), q3 = hn::Zero(d);
-    const auto accumulate = [&](size_t at, VF a, VF b, VF ga, VF gb, VF& sa, VF& sb, VF& qa, VF& qb)
-                                HWY_ATTR {
-                                  ga = hn::Mul(ga, hn::LoadU(d, weight + at));
-                                  gb = hn::Mul(gb, hn::LoadU(d, weight + at + N));
-                                  sa = hn::Add(sa, ga);
-                                  sb = hn::Add(sb, gb);
-                                  qa = hn::MulAdd(ga, hn::Mul(hn::Sub(a, m), r), qa);
-                                  qb = hn::MulAdd(gb, hn::Mul(hn::Sub(b, m), r), qb);
-                                };
-    VF a, b, ga, gb;
-    size_t i = begin;
-    for (; i + 2 * block <= end; i += 2 * block) {
-      load_block<L>(x + i, a, b);
-      load_block<L>(dy + i, ga, gb);
-      accumulate(i, a, b, ga, gb, s0, s1, q0, q1);
-      load_block<L>(x + i + block, a, b);
-      load_block<L>(dy + i + block, ga, gb);
-      accumulate(i + block, a, b, ga, gb, s2, s3, q2, q3);
-    }
-    if (i + block <= end) {
-      load_block<L>(x + i, a, b);
-      load_block<L>(dy + i, ga, gb);
-      accumulate(i, a, b, ga, gb, s0, s1, q0, q1);
-      i += block;
-    }
-    if (i < end) {
-      load_block_n<L>(x + i, end - i, a, b);
-      load_block_n<L>(dy + i, end - i, ga, gb);
-      accumulate(i, a, b, ga, gb, s2, s3, q2, q3);
-    }
-    sum_g += total(s0, s1, s2, s3);
-    sum_gx += total(q0, q1, q2, q3);
+    VF s, q;
+    chunk_gradients(x + begin, dy + begin, weight + begin, HWY_MIN(n - begin, kChunk),
+                    hn::Set(d, mean), hn::Set(d, rstd), s, q);
+    sum_g += static_cast<double>(reduce_sum(d, s));
+    sum_gx += static_cast<double>(reduce_sum(d, q));
   }
 }
 

@@ -28,6 +28,13 @@ namespace omninorm::internal::HWY_NAMESPACE {
 
 inline constexpr int kRows = 4;
 
+// Bytes to the row kRows on, in x and dy: fetched where dx streams. Where it does not, the loads of
+// four rows keep memory busy, and asking for more slows them (measured).
+struct RowsAhead {
+  std::intptr_t x;
+  std::intptr_t dy;
+};
+
 // One row in the second pass: dx = rstd * g + [i < p] (through_x * xhat + through_mean).
 template <class X, class Y>
 struct BackwardRow {
@@ -41,23 +48,58 @@ struct BackwardRow {
   bool extreme;
 };
 
+// through_mean, through_x and extreme of `count` rows, up to kRows.
 template <class X, class Y>
 HWY_INLINE void gradient_statistics(const NormView& view, const float* weight,
-                                    BackwardRow<X, Y>& row) {
-  double sum_g, sum_gx;
-  sums_of_gradients(row.x, row.dy, weight, static_cast<size_t>(view.c), row.mean, row.rstd, sum_g,
-                    sum_gx);
-  const double scale = -static_cast<double>(row.rstd) / static_cast<double>(view.stats_c);
-  row.through_mean = view.center ? static_cast<float>(scale * sum_g) : 0.0f;
-  row.through_x = static_cast<float>(scale * sum_gx);
-  // Outside these bounds on rstd, the terms of dx underflow or overflow though dx itself need not.
-  row.extreme = !(std::isfinite(row.through_mean) && std::isfinite(row.through_x) &&
-                  row.rstd >= 0x1p-110f && row.rstd <= 0x1p110f);
+                                    BackwardRow<X, Y>* rows, int count) {
+  const DF d;
+  const auto c = static_cast<size_t>(view.c);
+  const auto n = static_cast<double>(view.stats_c);
+  double sum_g[kRows] = {}, sum_gx[kRows] = {};
+  if (c <= kChunk) {
+    // The rows' lanes are added up together: one latency for all. A row's bits do not depend on
+    // which rows are beside it.
+    constexpr size_t kEach = HWY_MIN(kRows, hn::MaxLanes(DF()));
+    HWY_ALIGN float g[hn::MaxLanes(DF())], gx[hn::MaxLanes(DF())];
+    for (int first = 0; first < count; first += static_cast<int>(kEach)) {
+      VF s[kEach], q[kEach];
+      for (size_t r = 0; r < kEach; ++r) s[r] = q[r] = hn::Zero(d);
+      const auto here = HWY_MIN(static_cast<size_t>(count - first), kEach);
+      for (size_t r = 0; r < here; ++r) {
+        const BackwardRow<X, Y>& row = rows[static_cast<size_t>(first) + r];
+        chunk_gradients(row.x, row.dy, weight, c, hn::Set(d, row.mean), hn::Set(d, row.rstd), s[r],
+                        q[r]);
+      }
+      hn::Store(reduce_each<kEach>(s), d, g);
+      hn::Store(reduce_each<kEach>(q), d, gx);
+      for (size_t r = 0; r < here; ++r) {
+        sum_g[static_cast<size_t>(first) + r] = static_cast<double>(g[r]);
+        sum_gx[static_cast<size_t>(first) + r] = static_cast<double>(gx[r]);
+      }
+    }
+  } else {
+    for (int r = 0; r < count; ++r) {
+      sums_of_gradients(rows[r].x, rows[r].dy, weight, c, rows[r].mean, rows[r].rstd, sum_g[r],
+                        sum_gx[r]);
+    }
+  }
+  for (int r = 0; r < count; ++r) {
+    BackwardRow<X, Y>& row = rows[r];
+    const double scale = -static_cast<double>(row.rstd) / n;
+    row.through_mean = view.center ? static_cast<float>(scale * sum_g[r]) : 0.0f;
+    row.through_x = static_cast<float>(scale * sum_gx[r]);
+    // Outside these bounds on rstd, the terms of dx underflow or overflow though dx itself need
+    // not.
+    row.extreme = !(std::isfinite(row.through_mean) && std::isfinite(row.through_x) &&
+                    row.rstd >= 0x1p-110f && row.rstd <= 0x1p110f);
+  }
 }
 
-// What the second pass writes: dx, and sums for dweight, or for dweight and dbias.
-template <bool Dx, int Arrays, bool Round>
+// What the second pass writes: dx, and sums for dweight, or for dweight and dbias. Stream: dx goes
+// past the cache.
+template <bool Dx, int Arrays, bool Round, bool Stream = false>
 struct Wanted {
+  static constexpr bool kStream = Stream;
   static constexpr bool kDx = Dx;
   static constexpr int kArrays = Arrays;
   static constexpr bool kRound = Round;
@@ -67,7 +109,8 @@ struct Wanted {
 // the first stats_c; else `n` exist, of which `in_statistics` do.
 template <class W, bool Full, int Rows, class X, class Y>
 HWY_INLINE void backward_block(const BackwardRow<X, Y>* rows, const float* weight, float* dweight,
-                               float* dbias, size_t at, size_t n, size_t in_statistics) {
+                               float* dbias, size_t at, size_t n, size_t in_statistics,
+                               const RowsAhead& ahead) {
   constexpr Layout L = kLayout<X>;
   const DF d;
   const size_t N = hn::Lanes(d);
@@ -85,6 +128,10 @@ HWY_INLINE void backward_block(const BackwardRow<X, Y>* rows, const float* weigh
   for (int r = 0; r < Rows; ++r) {
     const BackwardRow<X, Y>& row = rows[r];
     VF xa, xb, ga, gb;
+    if constexpr (Full && W::kStream) {
+      fetch_block(row.x + at, ahead.x);
+      fetch_block(row.dy + at, ahead.dy);
+    }
     if constexpr (Full) {
       load_block<L>(row.x + at, xa, xb);
       load_block<L>(row.dy + at, ga, gb);
@@ -115,7 +162,9 @@ HWY_INLINE void backward_block(const BackwardRow<X, Y>* rows, const float* weigh
       }
       ga = hn::MulAdd(hn::Mul(ga, wa), rstd, ta);
       gb = hn::MulAdd(hn::Mul(gb, wb), rstd, tb);
-      if constexpr (Full) {
+      if constexpr (Full && W::kStream && can_stream<X, X>()) {
+        stream_block<L>(ga, gb, row.dx + at);
+      } else if constexpr (Full) {
         store_block<L>(ga, gb, row.dx + at);
       } else {
         store_block_n<L>(ga, gb, row.dx + at, n);
@@ -134,18 +183,19 @@ HWY_INLINE void backward_block(const BackwardRow<X, Y>* rows, const float* weigh
 
 template <class W, int Rows, class X, class Y>
 HWY_INLINE void backward_columns(const NormView& view, const BackwardRow<X, Y>* rows,
-                                 const float* weight, float* dweight, float* dbias) {
+                                 const float* weight, float* dweight, float* dbias,
+                                 const RowsAhead& ahead) {
   const auto c = static_cast<size_t>(view.c);
   const auto stats_c = static_cast<size_t>(view.stats_c);
   const size_t block = block_size();
   size_t i = 0;
   for (; i + block <= stats_c; i += block) {
-    backward_block<W, true, Rows>(rows, weight, dweight, dbias, i, block, block);
+    backward_block<W, true, Rows>(rows, weight, dweight, dbias, i, block, block, ahead);
   }
   for (; i < c; i += block) {
     const size_t in_statistics = stats_c > i ? HWY_MIN(stats_c - i, block) : 0;
     backward_block<W, false, Rows>(rows, weight, dweight, dbias, i, HWY_MIN(c - i, block),
-                                   in_statistics);
+                                   in_statistics, ahead);
   }
 }
 
@@ -173,21 +223,20 @@ void backward_extreme(const NormBackward& problem, const BackwardGroup& group,
 
 template <class W, class X, class Y>
 HWY_INLINE void backward_row_group(const NormBackward& problem, const BackwardGroup& group,
-                                   BackwardRow<X, Y>* rows, int count) {
+                                   BackwardRow<X, Y>* rows, int count, const RowsAhead& ahead) {
   bool one_by_one = count < kRows;
-  for (int r = 0; r < count; ++r) {
-    gradient_statistics(problem.view, group.weight, rows[r]);
-    one_by_one |= rows[r].extreme;
-  }
+  gradient_statistics(problem.view, group.weight, rows, count);
+  for (int r = 0; r < count; ++r) one_by_one |= rows[r].extreme;
   if (HWY_LIKELY(!one_by_one)) {
-    backward_columns<W, kRows>(problem.view, rows, group.weight, group.dweight, group.dbias);
+    backward_columns<W, kRows>(problem.view, rows, group.weight, group.dweight, group.dbias, ahead);
     return;
   }
   for (int r = 0; r < count; ++r) {
     if (rows[r].extreme) {
       backward_extreme<W>(problem, group, rows[r]);
     } else {
-      backward_columns<W, 1>(problem.view, rows + r, group.weight, group.dweight, group.dbias);
+      backward_columns<W, 1>(problem.view, rows + r, group.weight, group.dweight, group.dbias,
+                             ahead);
     }
   }
 }
@@ -199,6 +248,19 @@ inline void move_sums(float* fine, float* coarse, size_t count) {
     hn::StoreU(hn::Add(hn::LoadU(d, coarse + i), hn::LoadU(d, fine + i)), d, coarse + i);
     hn::StoreU(hn::Zero(d), d, fine + i);
   }
+}
+
+// Whether all rows of dx can be streamed: each begins on a cache line.
+template <class X>
+bool aligned_rows(const NormBackward& problem) {
+  const auto lines = [](std::int64_t stride) {
+    return stride * static_cast<std::int64_t>(sizeof(X)) % 64 == 0;
+  };
+  if (!aligned_for_stream(problem.dx.data) || !lines(problem.dx.strides.g)) return false;
+  for (size_t k = 0; k < static_cast<size_t>(problem.view.n_rank); ++k) {
+    if (problem.view.n_sizes[k] > 1 && !lines(problem.dx.strides.n[k])) return false;
+  }
+  return true;
 }
 
 template <class W, class X, class Y>
@@ -214,6 +276,8 @@ void backward_rows(const BackwardPlan& plan, std::int64_t block, std::int64_t be
   if (coarse) std::memset(coarse, 0, static_cast<size_t>(floats) * sizeof(float));
 
   RowCursor<3> cursor(view, {&problem.x.strides, &problem.dy.strides, &problem.dx.strides}, begin);
+  const RowsAhead ahead{next_row<X>(view, problem.x.strides) * kRows,
+                        next_row<Y>(view, problem.dy.strides) * kRows};
   const auto* mean = static_cast<const float*>(problem.mean);
   const auto* rstd = static_cast<const float*>(problem.rstd);
   for (std::int64_t n = begin; n < end;) {
@@ -238,13 +302,14 @@ void backward_rows(const BackwardPlan& plan, std::int64_t block, std::int64_t be
       float* dweight = W::kArrays >= 1 ? fine + g * padded(view.c) : nullptr;
       float* dbias = W::kArrays >= 2 ? dweight + array : nullptr;
       const BackwardGroup group{g, plan.weight + g * plan.affine_stride, dweight, dbias};
-      backward_row_group<W>(problem, group, rows, count);
+      backward_row_group<W>(problem, group, rows, count, ahead);
     }
     n += count;
     if (coarse && ((n - begin) % kRowsPerFine == 0 || n == end)) {
       move_sums(fine, coarse, static_cast<size_t>(floats));
     }
   }
+  if constexpr (W::kStream) finish_stream();
 }
 
 template <bool Round, class X, class Y>
@@ -253,14 +318,16 @@ void backward_rows_wanted(const BackwardPlan& plan, std::int64_t block, std::int
   if (plan.problem->dx.data == nullptr) {
     return backward_rows<Wanted<false, 2, Round>, X, Y>(plan, block, begin, end);
   }
-  switch (plan.arrays) {
-    case 0:
-      return backward_rows<Wanted<true, 0, false>, X, Y>(plan, block, begin, end);
-    case 1:
-      return backward_rows<Wanted<true, 1, Round>, X, Y>(plan, block, begin, end);
-    default:
-      return backward_rows<Wanted<true, 2, Round>, X, Y>(plan, block, begin, end);
+  const bool streams = plan.streams && can_stream<X, X>() && aligned_rows<X>(*plan.problem);
+  if (plan.arrays == 0) {
+    return backward_rows<Wanted<true, 0, false>, X, Y>(plan, block, begin, end);
   }
+  if (plan.arrays == 1) {
+    if (streams) return backward_rows<Wanted<true, 1, Round, true>, X, Y>(plan, block, begin, end);
+    return backward_rows<Wanted<true, 1, Round>, X, Y>(plan, block, begin, end);
+  }
+  if (streams) return backward_rows<Wanted<true, 2, Round, true>, X, Y>(plan, block, begin, end);
+  backward_rows<Wanted<true, 2, Round>, X, Y>(plan, block, begin, end);
 }
 
 template <class X>

@@ -25,7 +25,7 @@ HWY_EXPORT(add_blocks_task);
 // them up stays cheap, of at least kMinRows rows, so that writing the sums costs little beside
 // reading the rows.
 constexpr std::int64_t kMaxBlocks = 64;
-constexpr std::int64_t kMinRows = 16;
+constexpr std::int64_t kMinRows = 32;
 // Tasks without sums, and tasks that add up blocks, have about this many bytes.
 constexpr std::int64_t kTaskBytes = 64 * 1024;
 

@@ -17,14 +17,13 @@
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
 
-// What the last pass needs: xhat = (x - shift) * rstd + correction.
+// What the last pass needs: xhat = (x - shift) * rstd + correction, or x * rstd where not centred.
 struct RowStatistics {
   float shift;       // near the mean: x - shift is exact there, so neither the mean's own rounding
                      // (2^-13 at 2000) nor the shift's distance from it costs anything
   float correction;  // -rstd * (mean - shift)
   float mean;
   float rstd;
-  bool extreme;  // fp32 was not enough; see extreme_row.h
 };
 
 // Mean squares below this may have lost terms to underflow (squares below 2^-126 are denormal).
@@ -56,12 +55,14 @@ HWY_INLINE size_t sample_size(size_t n) {
   return HWY_MIN(n, HWY_MAX(block, n / 32 / block * block));
 }
 
-template <class X>
-HWY_INLINE RowStatistics row_statistics(const X* x, size_t n, bool center, double eps) {
+// One row by itself, in double after the sums: rows past kChunk, and those that statistics_of_rows
+// gives up on. False: fp32 sums were not enough; see extreme_row.h.
+template <class X, bool Center>
+bool row_statistics(const X* x, size_t n, double eps, RowStatistics& result) {
   double delta = 0;
   double m2 = 0;
-  RowStatistics result{};
-  if (center) {
+  result.shift = 0;
+  if constexpr (Center) {
     // One pass about the mean of a sample. Rarely that is over a standard deviation away from the
     // row's mean: then a second pass, about what the first found.
     const size_t sample = sample_size(n);
@@ -80,11 +81,64 @@ HWY_INLINE RowStatistics row_statistics(const X* x, size_t n, bool center, doubl
   const double rstd = 1 / std::sqrt(with_eps);
   result.rstd = static_cast<float>(rstd);
   result.mean = static_cast<float>(result.shift + delta);
-  // -0 when not centred: x * rstd + -0 keeps the sign of a zero.
-  result.correction = center ? static_cast<float>(-delta * rstd) : -0.0f;
-  result.extreme = !(with_eps >= kSmallestMeanSquare && std::isfinite(m2) &&
-                     kLargestCorrection * with_eps >= delta * delta);
-  return result;
+  result.correction = static_cast<float>(-delta * rstd);
+  return with_eps >= kSmallestMeanSquare && std::isfinite(m2) &&
+         kLargestCorrection * with_eps >= delta * delta;
+}
+
+// Rows taken together, so that the latency of one row's reductions is hidden behind the others'.
+inline constexpr size_t kLanes = hn::MaxLanes(DF());
+inline constexpr size_t kFewRows = HWY_MIN(kLanes, 4);
+
+// `count` rows of n <= kChunk entries, up to Rows: as row_statistics, in fp32 after the sums.
+// Returns the set of rows that need row_statistics.
+template <class X, bool Center, size_t Rows>
+HWY_NOINLINE unsigned statistics_of_rows(const X* const* x, size_t count, size_t n, double eps,
+                                         RowStatistics* results) {
+  const DF d;
+  VF first[Rows], second[Rows];
+  for (size_t r = 0; r < Rows; ++r) first[r] = second[r] = hn::Zero(d);
+  VF shift = hn::Zero(d), delta = hn::Zero(d);
+  HWY_ALIGN float shifts[kLanes], corrections[kLanes], means[kLanes], rstds[kLanes];
+  const VF per_entry = hn::Set(d, 1.0f / static_cast<float>(n));
+  if constexpr (Center) {
+    const size_t sample = sample_size(n);
+    for (size_t r = 0; r < count; ++r) first[r] = chunk_sum(x[r], sample);
+    shift = hn::Mul(reduce_each<Rows>(first), hn::Set(d, 1.0f / static_cast<float>(sample)));
+    hn::Store(shift, d, shifts);
+    for (size_t r = 0; r < Rows; ++r) first[r] = hn::Zero(d);
+    for (size_t r = 0; r < count; ++r) {
+      chunk_deviations(x[r], n, hn::Set(d, shifts[r]), first[r], second[r]);
+    }
+    delta = hn::Mul(reduce_each<Rows>(first), per_entry);
+  } else {
+    for (size_t r = 0; r < count; ++r) second[r] = chunk_squares(x[r], n);
+  }
+  VF m2 = hn::Mul(reduce_each<Rows>(second), per_entry);
+  const VF delta2 = hn::Mul(delta, delta);
+  if constexpr (Center) {
+    m2 = hn::Sub(m2, delta2);
+    m2 = hn::IfThenElse(hn::Lt(m2, hn::Zero(d)), hn::Zero(d), m2);  // keeps NaN
+  }
+  const VF with_eps = hn::Add(m2, hn::Set(d, static_cast<float>(eps)));
+  const VF rstd = hn::Div(hn::Set(d, 1.0f), hn::Sqrt(with_eps));
+  const VF smallest = hn::Set(d, static_cast<float>(kSmallestMeanSquare));
+  const VF largest = hn::Set(d, 0x1p127f);
+  const auto good = hn::And(hn::And(hn::Ge(with_eps, smallest), hn::Le(with_eps, largest)),
+                            hn::Le(delta2, with_eps));
+  hn::Store(hn::Add(shift, delta), d, means);
+  hn::Store(hn::Neg(hn::Mul(delta, rstd)), d, corrections);
+  hn::Store(rstd, d, rstds);
+  for (size_t r = 0; r < count; ++r) {
+    results[r] = {Center ? shifts[r] : 0.0f, corrections[r], means[r], rstds[r]};
+  }
+  const unsigned wanted = count < 32 ? (1u << count) - 1 : ~0u;
+  if (HWY_LIKELY(hn::AllTrue(d, hn::Or(good, hn::Not(hn::FirstN(d, count)))))) return 0;
+  HWY_ALIGN float flags[kLanes];
+  hn::Store(hn::IfThenElseZero(good, hn::Set(d, 1.0f)), d, flags);
+  unsigned bad = 0;
+  for (size_t r = 0; r < count; ++r) bad |= flags[r] == 0 ? 1u << r : 0;
+  return bad & wanted;
 }
 
 enum class Affine { none, weight, weight_bias };
@@ -100,9 +154,10 @@ HWY_INLINE VF affine(VF xhat, const float* weight, const float* bias, size_t at)
   return xhat;
 }
 
-// y = xhat * weight + bias over one row. y may be x, but not where it streams. The next row, `ahead`
-// bytes on, is fetched meanwhile: the passes over a row in cache leave memory idle otherwise.
-template <class X, class Y, Affine A, bool Round, bool Stream>
+// y = xhat * weight + bias over one row. y may be x, but not where it streams. The next row,
+// `ahead` bytes on, is fetched meanwhile: the passes over a row in cache leave memory idle
+// otherwise.
+template <class X, class Y, Affine A, bool Round, bool Center, bool Stream>
 HWY_INLINE void write_row(const X* x, const float* weight, const float* bias, size_t n,
                           const RowStatistics& row, Y* y, std::intptr_t ahead) {
   constexpr Layout L = kLayout<X>;
@@ -112,15 +167,16 @@ HWY_INLINE void write_row(const X* x, const float* weight, const float* bias, si
   const VF shift = hn::Set(d, row.shift);
   const VF rstd = hn::Set(d, row.rstd);
   const VF correction = hn::Set(d, row.correction);
+  const auto normalize = [&](VF v) HWY_ATTR {
+    return Center ? hn::MulAdd(hn::Sub(v, shift), rstd, correction) : hn::Mul(v, rstd);
+  };
   VF a, b;
   size_t i = 0;
   for (; i + block <= n; i += block) {
     fetch_block(x + i, ahead);
     load_block<L>(x + i, a, b);
-    a = hn::MulAdd(hn::Sub(a, shift), rstd, correction);
-    b = hn::MulAdd(hn::Sub(b, shift), rstd, correction);
-    a = affine<X, A, Round>(a, weight, bias, i);
-    b = affine<X, A, Round>(b, weight, bias, i + N);
+    a = affine<X, A, Round>(normalize(a), weight, bias, i);
+    b = affine<X, A, Round>(normalize(b), weight, bias, i + N);
     if constexpr (Stream && can_stream<X, Y>()) {
       stream_block<L>(a, b, y + i);
     } else {
@@ -129,10 +185,8 @@ HWY_INLINE void write_row(const X* x, const float* weight, const float* bias, si
   }
   if (i < n) {
     load_block_n<L>(x + i, n - i, a, b);
-    a = hn::MulAdd(hn::Sub(a, shift), rstd, correction);
-    b = hn::MulAdd(hn::Sub(b, shift), rstd, correction);
-    a = affine<X, A, Round>(a, weight, bias, i);
-    b = affine<X, A, Round>(b, weight, bias, i + N);
+    a = affine<X, A, Round>(normalize(a), weight, bias, i);
+    b = affine<X, A, Round>(normalize(b), weight, bias, i + N);
     store_block_n<L>(a, b, y + i, n - i);
   }
 }
@@ -142,66 +196,116 @@ inline const void* element(DType dtype, const void* p, std::int64_t index) {
   return static_cast<const std::byte*>(p) + index * static_cast<std::int64_t>(size_of(dtype));
 }
 
-template <class X, class Y, Affine A, bool Round>
+// Rows that are taken together: pointers, and which group and statistic each is.
+template <class X, class Y>
+struct RowBatch {
+  const X* x[kLanes];
+  Y* y[kLanes];
+  std::int64_t g[kLanes];
+  std::int64_t index[kLanes];
+  size_t count = 0;
+};
+
+// Rows to a batch: as many as L1 holds beside what is written, for the widths that need it.
+template <class X>
+size_t batch_rows(size_t n) {
+  constexpr size_t kBatchBytes = 16 * 1024;
+  if (n * sizeof(X) * kLanes <= kBatchBytes) return kLanes;
+  return n <= kChunk ? kFewRows : 1;
+}
+
+template <class X, class Y, Affine A, bool Round, bool Center>
+void forward_batch(const ForwardPlan& plan, const RowBatch<X, Y>& batch, size_t rows,
+                   std::intptr_t ahead) {
+  const NormForward& problem = *plan.problem;
+  const auto c = static_cast<size_t>(problem.view.c);
+  const auto n = static_cast<size_t>(problem.view.stats_c);
+  const double eps = problem.parameters.eps;
+  RowStatistics statistics[kLanes];
+  unsigned alone = 1;
+  if (rows == kLanes && kLanes > 1) {
+    alone = statistics_of_rows<X, Center, kLanes>(batch.x, batch.count, n, eps, statistics);
+  } else if (rows > 1) {
+    alone = statistics_of_rows<X, Center, kFewRows>(batch.x, batch.count, n, eps, statistics);
+  }
+  for (size_t r = 0; r < batch.count; ++r) {
+    RowStatistics& row = statistics[r];
+    const X* x = batch.x[r];
+    Y* y = batch.y[r];
+    const std::int64_t g = batch.g[r];
+    const std::int64_t at = g * plan.affine_stride;
+    if ((alone >> r & 1) && !row_statistics<X, Center>(x, n, eps, row)) {
+      const ExtremeStatistics exact = extreme_row_forward(
+          problem, {x, element(problem.weight_dtype, problem.weight, g * problem.view.c),
+                    element(problem.weight_dtype, problem.bias, g * problem.view.c), y});
+      row.mean = static_cast<float>(exact.mean);
+      row.rstd = static_cast<float>(exact.rstd);
+    } else if (plan.streams && can_stream<X, Y>() && aligned_for_stream(y)) {
+      write_row<X, Y, A, Round, Center, true>(x, plan.weight + at, plan.bias + at, c, row, y,
+                                              ahead);
+    } else {
+      write_row<X, Y, A, Round, Center, false>(x, plan.weight + at, plan.bias + at, c, row, y,
+                                               ahead);
+    }
+    if (problem.mean) static_cast<float*>(problem.mean)[batch.index[r]] = row.mean;
+    if (problem.rstd) static_cast<float*>(problem.rstd)[batch.index[r]] = row.rstd;
+  }
+}
+
+template <class X, class Y, Affine A, bool Round, bool Center>
 void forward_rows(const ForwardPlan& plan, std::int64_t begin, std::int64_t end) {
   const NormForward& problem = *plan.problem;
   const NormView& view = problem.view;
-  const auto c = static_cast<size_t>(view.c);
-  const auto stats_c = static_cast<size_t>(view.stats_c);
   RowCursor<2> cursor(view, {&problem.x.strides, &problem.y.strides}, begin);
-  const std::intptr_t ahead = next_row<X>(view, problem.x.strides);
-  const bool streams = plan.streams && can_stream<X, Y>();
+  const size_t rows = batch_rows<X>(static_cast<size_t>(view.stats_c));
+  const std::intptr_t ahead =
+      next_row<X>(view, problem.x.strides) * static_cast<std::intptr_t>(rows);
+  RowBatch<X, Y> batch;
   for (std::int64_t n = begin; n < end; ++n, cursor.next()) {
     for (std::int64_t g = 0; g < view.g; ++g) {
-      const X* x =
+      const size_t r = batch.count++;
+      batch.x[r] =
           static_cast<const X*>(problem.x.data) + cursor.offset(0) + g * problem.x.strides.g;
-      Y* y = static_cast<Y*>(problem.y.data) + cursor.offset(1) + g * problem.y.strides.g;
-      RowStatistics row = row_statistics(x, stats_c, view.center, problem.parameters.eps);
-      if (HWY_UNLIKELY(row.extreme)) {
-        const ExtremeStatistics exact = extreme_row_forward(
-            problem, {x, element(problem.weight_dtype, problem.weight, g * view.c),
-                      element(problem.weight_dtype, problem.bias, g * view.c), y});
-        row.mean = static_cast<float>(exact.mean);
-        row.rstd = static_cast<float>(exact.rstd);
-      } else {
-        const std::int64_t at = g * plan.affine_stride;
-        if (streams && aligned_for_stream(y)) {
-          write_row<X, Y, A, Round, true>(x, plan.weight + at, plan.bias + at, c, row, y, ahead);
-        } else {
-          write_row<X, Y, A, Round, false>(x, plan.weight + at, plan.bias + at, c, row, y, ahead);
-        }
-      }
-      const std::int64_t index = n * view.g + g;
-      if (problem.mean) static_cast<float*>(problem.mean)[index] = row.mean;
-      if (problem.rstd) static_cast<float*>(problem.rstd)[index] = row.rstd;
+      batch.y[r] = static_cast<Y*>(problem.y.data) + cursor.offset(1) + g * problem.y.strides.g;
+      batch.g[r] = g;
+      batch.index[r] = n * view.g + g;
+      if (batch.count < rows && (n + 1 < end || g + 1 < view.g)) continue;
+      forward_batch<X, Y, A, Round, Center>(plan, batch, rows, ahead);
+      batch.count = 0;
     }
   }
-  if (streams) finish_stream();
+  if (plan.streams) finish_stream();
+}
+
+template <class X, class Y, bool Round, bool Center>
+void forward_rows_affine(const ForwardPlan& plan, std::int64_t begin, std::int64_t end) {
+  if (plan.bias) return forward_rows<X, Y, Affine::weight_bias, Round, Center>(plan, begin, end);
+  if (plan.weight) return forward_rows<X, Y, Affine::weight, Round, Center>(plan, begin, end);
+  forward_rows<X, Y, Affine::none, Round, Center>(plan, begin, end);
 }
 
 template <class X, class Y, bool Round>
-void forward_rows_affine(const ForwardPlan& plan, std::int64_t begin, std::int64_t end) {
-  if (plan.bias) return forward_rows<X, Y, Affine::weight_bias, Round>(plan, begin, end);
-  if (plan.weight) return forward_rows<X, Y, Affine::weight, Round>(plan, begin, end);
-  forward_rows<X, Y, Affine::none, Round>(plan, begin, end);
+void forward_rows_center(const ForwardPlan& plan, std::int64_t begin, std::int64_t end) {
+  if (plan.problem->view.center) return forward_rows_affine<X, Y, Round, true>(plan, begin, end);
+  forward_rows_affine<X, Y, Round, false>(plan, begin, end);
 }
 
 template <class X>
 void forward_rows_16(const ForwardPlan& plan, std::int64_t begin, std::int64_t end) {
   const bool round = plan.problem->parameters.cast_policy == CastPolicy::before_weight;
   if (plan.problem->y.dtype == DType::f32) {
-    if (round) return forward_rows_affine<X, float, true>(plan, begin, end);
-    return forward_rows_affine<X, float, false>(plan, begin, end);
+    if (round) return forward_rows_center<X, float, true>(plan, begin, end);
+    return forward_rows_center<X, float, false>(plan, begin, end);
   }
-  if (round) return forward_rows_affine<X, X, true>(plan, begin, end);
-  forward_rows_affine<X, X, false>(plan, begin, end);
+  if (round) return forward_rows_center<X, X, true>(plan, begin, end);
+  forward_rows_center<X, X, false>(plan, begin, end);
 }
 
 // Rows begin .. end-1 of n.
 inline void forward_task(const ForwardPlan& plan, std::int64_t begin, std::int64_t end) {
   switch (plan.problem->x.dtype) {
     case DType::f32:
-      return forward_rows_affine<float, float, false>(plan, begin, end);
+      return forward_rows_center<float, float, false>(plan, begin, end);
     case DType::bf16:
       return forward_rows_16<bfloat16>(plan, begin, end);
     case DType::f16:

@@ -1,6 +1,6 @@
-// When outputs are written past the cache (non-temporal stores): a line is then not read before it is
-// written, which saves a third of a forward's traffic, but costs dearly where the line would have
-// stayed in cache for its reader.
+// When outputs are written past the cache (non-temporal stores): a line is then not read before it
+// is written, which saves a third of a forward's traffic, but costs dearly where the line would
+// have stayed in cache for its reader.
 #pragma once
 
 #include <cstdint>
