@@ -21,6 +21,15 @@ enum class CastPolicy : std::uint8_t {
                   // dweight uses the rounded value, dx passes the rounding straight through
 };
 
+// What stands behind the affine part of batch_norm, group_norm and instance_norm, applied in fp32
+// or wider before y is rounded. Backward multiplies dy by its derivative; relu's at 0 is 0, and a
+// NaN goes through relu as a NaN.
+enum class Activation : std::uint8_t {
+  none,
+  relu,  // max(z, 0)
+  silu,  // z / (1 + exp(-z))
+};
+
 // Forward. "rows" below are the leading dimensions of x.
 struct NormForwardArgs {
   ConstTensor x{};       // f32, bf16, f16 or f64; any strides
@@ -35,12 +44,22 @@ struct NormForwardArgs {
 struct NormBackwardArgs {
   ConstTensor x{};
   ConstTensor weight{};  // optional, as in forward
+  ConstTensor bias{};    // likewise; read only where an activation stands behind the norm
   ConstTensor mean{};    // centred norms: what forward saved
   ConstTensor rstd{};    // what forward saved
   ConstTensor dy{};      // shape and dtype of y
   Tensor dx{};       // optional output: shape and dtype of x. May be dy itself where dtypes match.
   Tensor dweight{};  // optional output, with weight: its shape; f32 or the dtype of weight
   Tensor dbias{};    // optional output: likewise. Sums over rows are taken in fp32 or wider.
+};
+
+// Running statistics of batch_norm and instance_norm. Training blends a batch into them,
+// running = (1 - momentum) * running + momentum * batch, with the unbiased variance of the batch;
+// evaluation normalises with them. A call without elements leaves them alone.
+struct RunningStatistics {
+  Tensor mean{};  // [C], f32 (f64 for f64 x); given together with var or not at all
+  Tensor var{};   // likewise
+  std::int64_t* num_batches_tracked = nullptr;  // counted up by training where given
 };
 
 }  // namespace omninorm

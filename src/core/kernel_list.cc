@@ -3,18 +3,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <mutex>
-#include <new>
 #include <set>
 #include <string>
 
 #include "src/core/check.h"
+#include "src/core/workspace.h"
 
 namespace omninorm::internal {
 namespace {
-
-constexpr std::size_t kAlignment = 64;
 
 const char* direction(const NormForward&) { return "forward"; }
 const char* direction(const NormBackward&) { return "backward"; }
@@ -75,15 +72,6 @@ const Kernel<Problem>& choose(const Problem& problem) {
   return list.back();  // the reference, which never declines
 }
 
-struct AlignedDelete {
-  void operator()(std::byte* memory) const {
-    ::operator delete[](memory, std::align_val_t{kAlignment});
-  }
-};
-
-// The size that is asked of callers holds room to align what they give.
-std::size_t with_slack(std::size_t bytes) { return bytes == 0 ? 0 : bytes + kAlignment - 1; }
-
 template <class Problem>
 std::size_t bytes_for(const Problem& problem) {
   return with_slack(choose(problem).workspace(problem));
@@ -94,25 +82,9 @@ void run(const Problem& problem, const Context& context) {
   Executor& executor = context.executor != nullptr ? *context.executor : default_executor();
   const Kernel<Problem>& kernel = choose(problem);
   const std::size_t bytes = kernel.workspace(problem);
-  if (bytes == 0) {
-    kernel.run(problem, executor, nullptr);
-    return;
-  }
-  if (context.workspace.empty()) {
-    const std::unique_ptr<std::byte[], AlignedDelete> memory(new (std::align_val_t{kAlignment})
-                                                                 std::byte[bytes]);
-    kernel.run(problem, executor, memory.get());
-    return;
-  }
-  void* start = context.workspace.data();
-  std::size_t space = context.workspace.size();
-  if (std::align(kAlignment, bytes, start, space) == nullptr) {
-    const std::string query = std::string(problem.op) + "_" + direction(problem) + "_workspace()";
-    fail(problem.op, "a workspace of at least " + std::to_string(with_slack(bytes)) + " bytes",
-         std::to_string(context.workspace.size()),
-         "ask " + query + " for the size, or leave the workspace empty");
-  }
-  kernel.run(problem, executor, static_cast<std::byte*>(start));
+  if (bytes == 0) return kernel.run(problem, executor, nullptr);
+  const Workspace workspace(problem.op, direction(problem), bytes, context);
+  kernel.run(problem, executor, workspace.memory());
 }
 
 }  // namespace

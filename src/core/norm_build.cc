@@ -26,6 +26,9 @@ void check_parameters(const NormSpec& spec) {
   if (p.cast_policy != CastPolicy::after_weight && p.cast_policy != CastPolicy::before_weight) {
     fail(spec.op, "cast_policy after_weight or before_weight", "another value");
   }
+  if (spec.activation > Activation::silu) {
+    fail(spec.op, "activation none, relu or silu", "another value");
+  }
   if (!(spec.partial > 0 && spec.partial <= 1)) {
     fail(spec.op, "partial above 0 and at most 1", number_text(spec.partial));
   }
@@ -35,7 +38,6 @@ void check_parameters(const NormSpec& spec) {
 void complete(NormView& view, const NormSpec& spec) {
   view.center = spec.center;
   view.pool_n = spec.axes.pool_n;
-  view.pool_s = spec.axes.pool_s;
   view.stats_c = view.c;
   if (spec.partial == 1.0 || view.c == 0) return;
   view.stats_c = static_cast<std::int64_t>(static_cast<double>(view.c) * spec.partial);
@@ -71,15 +73,40 @@ NormAxes last_dims(const char* op, const ConstTensor& x, int normalized_dims) {
   return axes;
 }
 
-NormForward build_forward(const NormSpec& spec, const NormForwardArgs& args, Purpose purpose) {
+NormAxes channel_dims(const char* op, const ConstTensor& x, std::int64_t groups) {
+  check_given(op, "x", x);
+  check_sizes(op, "x", x);
+  if (x.rank < 2) {
+    fail(op, "x of shape [N, C] or [N, C, spatial...]", "shape " + shape_text(sizes_of(x)));
+  }
+  NormAxes axes{.groups = groups, .grouped = true};
+  axes.of.fill(Axis::s);
+  axes.of[0] = Axis::n;
+  axes.of[1] = Axis::c;
+  return axes;
+}
+
+NormAxes single_channels(const char* op, const ConstTensor& x) {
+  NormAxes axes = channel_dims(op, x, 1);
+  axes.groups = x.sizes[1];
+  axes.per_channel = true;
+  return axes;
+}
+
+NormForward build_forward(const NormSpec& spec, const NormForwardArgs& args, Purpose purpose,
+                          const ForwardExtras& extras) {
   check_parameters(spec);
-  check_forward(spec, args, purpose);
+  check_forward(spec, args, extras, purpose);
   NormForward problem;
   problem.op = spec.op;
   problem.parameters = spec.parameters;
-  const ViewOperand operands[] = {{args.x.strides.data(), &problem.x.strides},
-                                  {args.y.strides.data(), &problem.y.strides}};
-  problem.view = collapse(sizes_of(args.x), spec.axes, operands);
+  const ViewOperand operands[] = {
+      {args.x.strides.data(), &problem.x.strides},
+      {args.y.given() ? args.y.strides.data() : args.x.strides.data(), &problem.y.strides},
+      {extras.residual.strides.data(), &problem.residual.strides},
+      {extras.sum.strides.data(), &problem.sum.strides}};
+  problem.view =
+      collapse(sizes_of(args.x), spec.axes, std::span(operands).first(spec.adds ? 4 : 2));
   complete(problem.view, spec);
   problem.x.data = pointer(args.x);
   problem.x.dtype = args.x.dtype;
@@ -92,25 +119,43 @@ NormForward build_forward(const NormSpec& spec, const NormForwardArgs& args, Pur
   problem.y.dtype = args.y.dtype;
   problem.mean = pointer(args.mean);
   problem.rstd = pointer(args.rstd);
+  const DType wide = args.x.dtype == DType::f64 ? DType::f64 : DType::f32;
+  problem.statistics_dtype = spec.f64_statistics ? DType::f64 : wide;
+  problem.activation = spec.activation;
+  if (&extras == &kNoForwardExtras) return problem;
+  problem.residual.data = pointer(extras.residual);
+  problem.residual.dtype = problem.sum.dtype = args.x.dtype;
+  problem.sum.data = pointer(extras.sum);
+  problem.variance = pointer(extras.variance);
+  problem.given_mean = pointer(extras.given_mean);
+  problem.given_variance = pointer(extras.given_variance);
   return problem;
 }
 
-NormBackward build_backward(const NormSpec& spec, const NormBackwardArgs& args, Purpose purpose) {
+NormBackward build_backward(const NormSpec& spec, const NormBackwardArgs& args, Purpose purpose,
+                            const BackwardExtras& extras) {
   check_parameters(spec);
-  check_backward(spec, args, purpose);
+  check_backward(spec, args, extras, purpose);
   NormBackward problem;
   problem.op = spec.op;
   problem.parameters = spec.parameters;
   const ConstTensor& dx = args.dx.given() ? ConstTensor(args.dx) : args.x;
   const ViewOperand operands[] = {{args.x.strides.data(), &problem.x.strides},
                                   {args.dy.strides.data(), &problem.dy.strides},
-                                  {dx.strides.data(), &problem.dx.strides}};
-  problem.view = collapse(sizes_of(args.x), spec.axes, operands);
+                                  {dx.strides.data(), &problem.dx.strides},
+                                  {extras.dsum.strides.data(), &problem.dsum.strides}};
+  problem.view =
+      collapse(sizes_of(args.x), spec.axes, std::span(operands).first(extras.dsum.given() ? 4 : 3));
   complete(problem.view, spec);
   problem.x.data = pointer(args.x);
   problem.x.dtype = args.x.dtype;
   problem.weight = pointer(args.weight);
-  if (args.weight.given()) problem.weight_dtype = args.weight.dtype;
+  problem.bias = pointer(args.bias);
+  if (args.weight.given() || args.bias.given()) {
+    problem.weight_dtype = args.weight.given() ? args.weight.dtype : args.bias.dtype;
+  }
+  problem.activation = spec.activation;
+  problem.statistics_dtype = args.x.dtype == DType::f64 ? DType::f64 : DType::f32;
   problem.mean = pointer(args.mean);
   problem.rstd = pointer(args.rstd);
   problem.dy.data = pointer(args.dy);
@@ -122,6 +167,14 @@ NormBackward build_backward(const NormSpec& spec, const NormBackwardArgs& args, 
   if (args.dweight.given() || args.dbias.given()) {
     problem.dweight_dtype = args.dweight.given() ? args.dweight.dtype : args.dbias.dtype;
   }
+  if (&extras == &kNoBackwardExtras) return problem;
+  problem.dsum.data = pointer(extras.dsum);
+  problem.dsum.dtype = args.x.dtype;
+  problem.given_mean = pointer(extras.given_mean);
+  problem.given_variance = pointer(extras.given_variance);
+  problem.given_sum_dy = pointer(extras.given_sum_dy);
+  problem.given_sum_dy_xhat = pointer(extras.given_sum_dy_xhat);
+  problem.given_count = extras.given_count;
   return problem;
 }
 

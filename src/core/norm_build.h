@@ -17,7 +17,10 @@ struct NormAxes {
   std::array<Axis, kMaxRank> of{};  // one for each dimension of x
   std::int64_t groups = 1;          // g; above 1 the c dimension must be a single one
   bool pool_n = false;
-  bool pool_s = true;
+  // The shape of statistics ends in groups, even where there is one, and weight is per channel.
+  bool grouped = false;
+  const char* groups_name = "groups";  // of the option, for messages
+  bool per_channel = false;            // groups are the channels, of which there may be none
 };
 
 struct NormSpec {
@@ -26,18 +29,48 @@ struct NormSpec {
   bool center = true;
   double partial = 1.0;
   NormParameters parameters{};
+  Activation activation = Activation::none;
+  bool adds = false;             // takes residual, sum and dsum
+  bool statistics_only = false;  // forward without y
+  bool f64_statistics = false;   // mean, rstd and variance in f64 whatever x is
+  bool f64_sums = false;         // dweight and dbias likewise, and without a weight too
+};
+
+// What only some ops take; tensors that are not given are left out.
+struct ForwardExtras {
+  ConstTensor residual{};
+  Tensor sum{};
+  Tensor variance{};
+  Tensor running_mean{}, running_var{};  // [C], outputs: checked here, used by the caller
+  ConstTensor given_mean{}, given_variance{};
+};
+struct BackwardExtras {
+  ConstTensor dsum{};
+  ConstTensor given_mean{}, given_variance{};
+  ConstTensor given_sum_dy{}, given_sum_dy_xhat{};
+  double given_count = 0;
 };
 
 // The last `normalized_dims` dimensions of x are c, the others n.
 NormAxes last_dims(const char* op, const ConstTensor& x, int normalized_dims);
 
+// Dimension 1 of x is c, in `groups` groups, dimension 0 is n and all others are s.
+NormAxes channel_dims(const char* op, const ConstTensor& x, std::int64_t groups);
+// The same with a group for each channel.
+NormAxes single_channels(const char* op, const ConstTensor& x);
+
 // launch: everything is checked. size_query: pointers are not read, so null and overlap are not
 // looked at; a null pointer of a given tensor is replaced by one that is not null.
 enum class Purpose : std::uint8_t { launch, size_query };
 
+inline const ForwardExtras kNoForwardExtras{};
+inline const BackwardExtras kNoBackwardExtras{};
+
 NormForward build_forward(const NormSpec& spec, const NormForwardArgs& args,
-                          Purpose purpose = Purpose::launch);
+                          Purpose purpose = Purpose::launch,
+                          const ForwardExtras& extras = kNoForwardExtras);
 NormBackward build_backward(const NormSpec& spec, const NormBackwardArgs& args,
-                            Purpose purpose = Purpose::launch);
+                            Purpose purpose = Purpose::launch,
+                            const BackwardExtras& extras = kNoBackwardExtras);
 
 }  // namespace omninorm::internal

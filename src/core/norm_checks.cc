@@ -81,64 +81,43 @@ void check_affine_shape(const NormSpec& spec, const Named& arg, const ConstTenso
   }
   const std::span<const std::int64_t> shape(wanted.data(), rank);
   if (!std::ranges::equal(sizes_of(arg.tensor), shape)) {
-    fail(spec.op, std::string(arg.name) + " of the normalised shape " + shape_text(shape),
-         shape_text(sizes_of(arg.tensor)));
+    const char* of = spec.axes.grouped ? " of shape " : " of the normalised shape ";
+    fail(spec.op, arg.name + (of + shape_text(shape)), shape_text(sizes_of(arg.tensor)));
   }
   check_contiguous(spec.op, arg);
 }
 
-// mean and rstd: the dimensions that are not pooled, contiguous. Where nothing is grouped, x's
-// shape with every pooled dimension 1, as torch keeps them, will do as well.
-void check_statistics(const NormSpec& spec, const Named& arg, const ConstTensor& x) {
-  if (!arg.tensor.given()) return;
-  check_sizes(spec.op, arg.name, arg.tensor);
+// The dimensions of x that are not pooled, then groups; or, where nothing is grouped, x's shape
+// with every pooled dimension 1, as torch keeps them.
+void check_statistics_shape(const NormSpec& spec, const Named& arg, const ConstTensor& x) {
   const NormAxes& axes = spec.axes;
   std::array<std::int64_t, kMaxRank + 1> shape{}, kept{};
   std::size_t rank = 0, kept_rank = 0;
-  bool grouped = axes.groups == 1;
   for (std::size_t i = 0; i < static_cast<std::size_t>(x.rank); ++i) {
-    const bool single =
-        (axes.of[i] == Axis::n && !axes.pool_n) || (axes.of[i] == Axis::s && !axes.pool_s);
-    if (axes.of[i] == Axis::c && !grouped) {
-      shape[rank++] = axes.groups;
-      grouped = true;
-    }
+    const bool single = axes.of[i] == Axis::n && !axes.pool_n;
     if (single) shape[rank++] = x.sizes[i];
     kept[kept_rank++] = single ? x.sizes[i] : 1;
   }
+  const bool grouped = axes.grouped || axes.groups > 1;
+  if (grouped) shape[rank++] = axes.groups;
   const auto sizes = sizes_of(arg.tensor);
   const std::span wanted(shape.data(), rank);
-  if (!std::ranges::equal(sizes, wanted) &&
-      (axes.groups > 1 || !std::ranges::equal(sizes, std::span(kept.data(), kept_rank)))) {
-    fail(spec.op, std::string(arg.name) + " of shape " + shape_text(wanted), shape_text(sizes));
-  }
-  check_dtype(spec.op, arg, wide(x.dtype), wide(x.dtype), {"x", x});
-  check_contiguous(spec.op, arg);
+  if (std::ranges::equal(sizes, wanted)) return;
+  if (!grouped && std::ranges::equal(sizes, std::span(kept.data(), kept_rank))) return;
+  fail(spec.op, std::string(arg.name) + " of shape " + shape_text(wanted), shape_text(sizes));
 }
 
-void check_memory(const char* op, const Named& arg) {
-  if (arg.tensor.elements() == 0) return;
-  if (arg.tensor.data == nullptr) {
-    fail(op, std::string("memory for the elements of ") + arg.name, "a null pointer");
-  }
-  const std::size_t element = size_of(arg.tensor.dtype);
-  if (reinterpret_cast<std::uintptr_t>(arg.tensor.data) % element != 0) {
-    fail(op,
-         std::string(arg.name) + " aligned to its " + std::to_string(element) + "-byte elements",
-         "a pointer that is not");
-  }
-}
-
-// `in_place`: may be exactly that tensor.
+// `in_place`, `or_in_place`: may be exactly that tensor.
 struct Output {
   Named arg;
   const ConstTensor* in_place = nullptr;
+  const ConstTensor* or_in_place = nullptr;
 };
 
 void check_memory_of(const char* op, std::span<const Output> outputs,
                      std::span<const Named> inputs) {
-  for (const Named& input : inputs) check_memory(op, input);
-  for (const Output& output : outputs) check_memory(op, output.arg);
+  for (const Named& input : inputs) check_memory(op, input.name, input.tensor);
+  for (const Output& output : outputs) check_memory(op, output.arg.name, output.arg.tensor);
   const auto clash = [&](const Named& output, const Named& other) {
     fail(op, std::string(output.name) + " to share no memory with " + other.name,
          "tensors that overlap");
@@ -151,9 +130,10 @@ void check_memory_of(const char* op, std::span<const Output> outputs,
            "strides " + shape_text({tensor.strides.data(), static_cast<std::size_t>(tensor.rank)}));
     }
     for (const Named& input : inputs) {
-      const bool allowed =
-          &input.tensor == outputs[i].in_place && same_memory(tensor, input.tensor);
-      if (!allowed && overlap(tensor, input.tensor)) clash(outputs[i].arg, input);
+      const bool candidate =
+          &input.tensor == outputs[i].in_place || &input.tensor == outputs[i].or_in_place;
+      if (candidate && same_memory(tensor, input.tensor)) continue;
+      if (overlap(tensor, input.tensor)) clash(outputs[i].arg, input);
     }
     for (std::size_t j = 0; j < i; ++j) {
       if (overlap(tensor, outputs[j].arg.tensor)) clash(outputs[i].arg, outputs[j].arg);
@@ -192,9 +172,26 @@ void check_axes(const NormSpec& spec, const ConstTensor& x) {
   for (std::size_t i = 0; i < static_cast<std::size_t>(x.rank); ++i) {
     if (axes.of[i] == Axis::c) channels *= x.sizes[i];
   }
+  if (axes.per_channel) return;
   if (axes.groups < 1 || channels % axes.groups != 0) {
-    fail(spec.op, "groups to divide the " + std::to_string(channels) + " channels",
+    fail(spec.op,
+         std::string(axes.groups_name) + " to divide " + std::to_string(channels) + " channels",
          std::to_string(axes.groups));
+  }
+}
+
+// Both [C] and of the dtype that statistics have, or neither given.
+void check_running(const NormSpec& spec, const Named& mean, const Named& var,
+                   const ConstTensor& x) {
+  if (!mean.tensor.given() && !var.tensor.given()) return;
+  if (!mean.tensor.given() || !var.tensor.given()) {
+    fail(spec.op, "running_mean and running_var together",
+         mean.tensor.given() ? "running_mean alone" : "running_var alone");
+  }
+  for (const Named& arg : {mean, var}) {
+    check_sizes(spec.op, arg.name, arg.tensor);
+    check_affine_shape(spec, arg, x);
+    check_dtype(spec.op, arg, wide(x.dtype), wide(x.dtype), {"x", x});
   }
 }
 
@@ -243,57 +240,131 @@ void check_sizes(const char* op, const char* tensor_name, const ConstTensor& ten
   }
 }
 
-void check_forward(const NormSpec& spec, const NormForwardArgs& args, Purpose purpose) {
+void check_statistics(const NormSpec& spec, const char* name, const ConstTensor& tensor,
+                      const ConstTensor& x, bool f64) {
+  if (!tensor.given()) return;
+  check_sizes(spec.op, name, tensor);
+  check_statistics_shape(spec, {name, tensor}, x);
+  if (!f64) {
+    check_dtype(spec.op, {name, tensor}, wide(x.dtype), wide(x.dtype), {"x", x});
+  } else if (tensor.dtype != DType::f64) {
+    fail(spec.op, std::string(name) + " of dtype f64", omninorm::name(tensor.dtype));
+  }
+  check_contiguous(spec.op, {name, tensor});
+}
+
+void check_memory(const char* op, const char* name, const ConstTensor& tensor) {
+  if (tensor.elements() == 0) return;
+  if (tensor.data == nullptr) {
+    fail(op, std::string("memory for the elements of ") + name, "a null pointer");
+  }
+  const std::size_t element = size_of(tensor.dtype);
+  if (reinterpret_cast<std::uintptr_t>(tensor.data) % element != 0) {
+    fail(op, std::string(name) + " aligned to its " + std::to_string(element) + "-byte elements",
+         "a pointer that is not");
+  }
+}
+
+void check_forward(const NormSpec& spec, const NormForwardArgs& args, const ForwardExtras& extras,
+                   Purpose purpose) {
   const char* op = spec.op;
-  const ConstTensor y = args.y, mean = args.mean, rstd = args.rstd;
+  const ConstTensor y = args.y, mean = args.mean, rstd = args.rstd, sum = extras.sum;
+  const ConstTensor variance = extras.variance;
+  const ConstTensor running_mean = extras.running_mean, running_var = extras.running_var;
   check_given(op, "x", args.x);
-  check_given(op, "y", y);
+  if (spec.adds) check_given(op, "residual", extras.residual);
+  if (spec.adds) check_given(op, "sum", sum);
+  if (!spec.statistics_only) check_given(op, "y", y);
   check_sizes(op, "x", args.x);
   check_axes(spec, args.x);
+  if (spec.adds) check_like_x(spec, {"residual", extras.residual}, args.x, false);
+  if (spec.adds) check_like_x(spec, {"sum", sum}, args.x, false);
   check_weight(spec, {"weight", args.weight}, args.x);
   check_weight(spec, {"bias", args.bias}, args.x);
   check_same_dtype(op, {"bias", args.bias}, {"weight", args.weight});
   const ConstTensor& affine = args.weight.given() ? args.weight : args.bias;
-  check_like_x(spec, {"y", y}, args.x, affine.given() && affine.dtype == DType::f32);
+  const bool widens = affine.given() && affine.dtype == DType::f32;
+  if (y.given()) check_like_x(spec, {"y", y}, args.x, widens);
   check_mean_wanted(spec, mean);
-  check_statistics(spec, {"mean", mean}, args.x);
-  check_statistics(spec, {"rstd", rstd}, args.x);
+  check_statistics(spec, "mean", mean, args.x, spec.f64_statistics);
+  check_statistics(spec, "rstd", rstd, args.x, spec.f64_statistics);
+  check_statistics(spec, "variance", variance, args.x, spec.f64_statistics);
+  check_running(spec, {"running_mean", running_mean}, {"running_var", running_var}, args.x);
+  check_running(spec, {"running_mean", extras.given_mean}, {"running_var", extras.given_variance},
+                args.x);
   if (purpose == Purpose::size_query) return;
-  const Named inputs[] = {{"x", args.x}, {"weight", args.weight}, {"bias", args.bias}};
-  const Output outputs[] = {{{"y", y}, &args.x}, {{"mean", mean}}, {{"rstd", rstd}}};
+  const Named inputs[] = {{"x", args.x},
+                          {"residual", extras.residual},
+                          {"weight", args.weight},
+                          {"bias", args.bias},
+                          {"running_mean", extras.given_mean},
+                          {"running_var", extras.given_variance}};
+  const Output outputs[] = {{{"sum", sum}, &args.x, &extras.residual},
+                            {{"y", y}, &args.x, &extras.residual},
+                            {{"mean", mean}},
+                            {{"rstd", rstd}},
+                            {{"variance", variance}},
+                            {{"running_mean", running_mean}},
+                            {{"running_var", running_var}}};
   check_memory_of(op, outputs, inputs);
 }
 
-void check_backward(const NormSpec& spec, const NormBackwardArgs& args, Purpose purpose) {
+void check_backward(const NormSpec& spec, const NormBackwardArgs& args,
+                    const BackwardExtras& extras, Purpose purpose) {
   const char* op = spec.op;
   const ConstTensor dx = args.dx, dweight = args.dweight, dbias = args.dbias;
-  check_given(op, "x", args.x);
+  const char* x = spec.adds ? "sum" : "x";  // as the caller knows it
+  check_given(op, x, args.x);
   check_given(op, "dy", args.dy);
-  check_given(op, "rstd", args.rstd);
-  if (spec.center) check_given(op, "mean", args.mean);
+  const bool evaluates = extras.given_mean.given();
+  if (!evaluates) check_given(op, "rstd", args.rstd);
+  if (!evaluates && spec.center) check_given(op, "mean", args.mean);
+  if (evaluates && (args.mean.given() || args.rstd.given())) {
+    fail(op, "no mean and rstd beside running statistics",
+         args.mean.given() ? "a mean" : "an rstd");
+  }
   check_mean_wanted(spec, args.mean);
-  check_sizes(op, "x", args.x);
+  check_sizes(op, x, args.x);
   check_axes(spec, args.x);
   check_weight(spec, {"weight", args.weight}, args.x);
-  check_statistics(spec, {"mean", args.mean}, args.x);
-  check_statistics(spec, {"rstd", args.rstd}, args.x);
+  check_weight(spec, {"bias", args.bias}, args.x);
+  check_same_dtype(op, {"bias", args.bias}, {"weight", args.weight});
+  check_statistics(spec, "mean", args.mean, args.x, false);
+  check_statistics(spec, "rstd", args.rstd, args.x, false);
+  check_running(spec, {"running_mean", extras.given_mean}, {"running_var", extras.given_variance},
+                args.x);
+  check_statistics(spec, "sums of dy", extras.given_sum_dy, args.x, true);
+  check_statistics(spec, "sums of dy * xhat", extras.given_sum_dy_xhat, args.x, true);
   // Without a weight, y may have been wider for the sake of a bias, which backward does not see.
   check_like_x(spec, {"dy", args.dy}, args.x,
                !args.weight.given() || args.weight.dtype == DType::f32);
+  if (extras.dsum.given()) check_like_x(spec, {"dsum", extras.dsum}, args.x, false);
   if (dx.given()) check_like_x(spec, {"dx", dx}, args.x, false);
-  if (dweight.given() && !args.weight.given()) {
+  if (dweight.given() && !args.weight.given() && !spec.f64_sums) {
     fail(op, "a weight where dweight is asked for", "none");
   }
-  check_gradient(spec, {"dweight", dweight}, args);
-  check_gradient(spec, {"dbias", dbias}, args);
-  check_same_dtype(op, {"dbias", dbias}, {"dweight", dweight});
+  if (spec.f64_sums) {
+    check_statistics(spec, "sums of dy * xhat", dweight, args.x, true);
+    check_statistics(spec, "sums of dy", dbias, args.x, true);
+  } else {
+    check_gradient(spec, {"dweight", dweight}, args);
+    check_gradient(spec, {"dbias", dbias}, args);
+    check_same_dtype(op, {"dbias", dbias}, {"dweight", dweight});
+  }
   if (purpose == Purpose::size_query) return;
-  const Named inputs[] = {{"x", args.x},
+  const Named inputs[] = {{x, args.x},
                           {"weight", args.weight},
+                          {"bias", args.bias},
                           {"mean", args.mean},
                           {"rstd", args.rstd},
-                          {"dy", args.dy}};
-  const Output outputs[] = {{{"dx", dx}, &args.dy}, {{"dweight", dweight}}, {{"dbias", dbias}}};
+                          {"running_mean", extras.given_mean},
+                          {"running_var", extras.given_variance},
+                          {"sums of dy", extras.given_sum_dy},
+                          {"sums of dy * xhat", extras.given_sum_dy_xhat},
+                          {"dy", args.dy},
+                          {"dsum", extras.dsum}};
+  const Output outputs[] = {
+      {{"dx", dx}, &args.dy, &extras.dsum}, {{"dweight", dweight}}, {{"dbias", dbias}}};
   check_memory_of(op, outputs, inputs);
 }
 

@@ -61,7 +61,7 @@ NormView collapse(std::span<const std::int64_t> sizes, const NormAxes& axes,
     }
     view.n_sizes[0] = view.n = counts[0];
     view.g = axes.groups;
-    view.c_sizes[0] = view.c = counts[1] / axes.groups;
+    view.c_sizes[0] = view.c = axes.groups == 0 ? 1 : counts[1] / axes.groups;
     view.s_sizes[0] = view.s = counts[2];
     return view;
   }

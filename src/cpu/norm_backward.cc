@@ -31,7 +31,16 @@ constexpr std::int64_t kTaskBytes = 64 * 1024;
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+const char* decline_options(const NormBackward& problem) {
+  if (problem.activation != Activation::none) return "an activation stands behind the norm";
+  if (problem.dsum.data) return "the sum has a gradient of its own";
+  if (problem.given_mean || problem.given_sum_dy) return "statistics or sums are given";
+  const bool wide = problem.dweight_dtype == DType::f64 && problem.x.dtype != DType::f64;
+  return wide ? "sums are asked for in f64" : nullptr;
+}
+
 const char* decline(const NormBackward& problem) {
+  if (const char* reason = decline_options(problem)) return reason;
   if (const char* reason = decline_rows(problem.view, problem.x.dtype)) return reason;
   if (const char* reason = decline_operand(problem.view, problem.x.strides)) return reason;
   if (const char* reason = decline_operand(problem.view, problem.dy.strides)) return reason;

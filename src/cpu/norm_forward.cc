@@ -23,7 +23,18 @@ HWY_EXPORT(forward_task);
 // threads share evenly and a task stays in L2.
 constexpr std::int64_t kTaskBytes = 64 * 1024;
 
+const char* decline_options(const NormForward& problem) {
+  if (problem.activation != Activation::none) return "an activation stands behind the norm";
+  if (problem.residual.data) return "a residual is added";
+  if (problem.given_mean) return "statistics are given";
+  if (problem.variance) return "the variance is asked for";
+  if (problem.y.data == nullptr) return "y is not asked for";
+  const bool wide = problem.statistics_dtype != DType::f32 && problem.x.dtype != DType::f64;
+  return wide ? "statistics are asked for in f64" : nullptr;
+}
+
 const char* decline(const NormForward& problem) {
+  if (const char* reason = decline_options(problem)) return reason;
   if (const char* reason = decline_rows(problem.view, problem.x.dtype)) return reason;
   if (const char* reason = decline_operand(problem.view, problem.x.strides)) return reason;
   return decline_operand(problem.view, problem.y.strides);

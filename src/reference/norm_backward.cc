@@ -5,7 +5,9 @@
 //
 // The sums run over the whole set, the bracket holds for those m elements only (partial RMSNorm;
 // else all of them). dbias = sum(dy), dweight = sum(dy * xhat) over n and s, xhat as the weight saw
-// it. Checked against finite differences in tests/core/gradient_test.cc.
+// it. An activation multiplies dy by its slope first; of evaluation's constant statistics dx has no
+// bracket; and where sums over the whole batch are given, the bracket is taken from them. Checked
+// against finite differences in tests/core/gradient_test.cc.
 #include <algorithm>
 
 #include "src/core/kernel_list.h"
@@ -15,25 +17,55 @@ namespace omninorm::internal {
 namespace {
 
 struct Element {
-  double dy;
+  double dy;  // behind the activation
   double g;
   double xhat;
   double rstd;
 };
 
-Element element(const NormBackward& problem, const Position& at) {
+Statistics statistics(const NormBackward& problem, const Position& at) {
   const NormView& view = problem.view;
-  const DType statistics = problem.x.dtype == DType::f64 ? DType::f64 : DType::f32;
-  const double x = load(problem.x.data, problem.x.dtype, offset(view, problem.x.strides, at));
-  const double dy = load(problem.dy.data, problem.dy.dtype, offset(view, problem.dy.strides, at));
-  const double mean = view.center ? load(problem.mean, statistics, statistic(view, at)) : 0.0;
-  const double rstd = load(problem.rstd, statistics, statistic(view, at));
-  const double weight = scale(problem.weight, problem.weight_dtype, problem.parameters, view, at);
-  return {dy, dy * weight, (x - mean) * rstd, rstd};
+  const std::int64_t index = statistic(view, at);
+  if (problem.given_mean != nullptr) {
+    return given_statistics(problem.given_mean, problem.given_variance, problem.x.dtype,
+                            problem.parameters.eps, index);
+  }
+  const double mean = view.center ? load(problem.mean, problem.statistics_dtype, index) : 0.0;
+  return {mean, 0.0, load(problem.rstd, problem.statistics_dtype, index)};
 }
 
-void input_gradient(const NormBackward& problem, const Position& of) {
+Element element(const NormBackward& problem, const Position& at) {
   const NormView& view = problem.view;
+  const double x = load(problem.x.data, problem.x.dtype, offset(view, problem.x.strides, at));
+  double dy = load(problem.dy.data, problem.dy.dtype, offset(view, problem.dy.strides, at));
+  const Statistics m = statistics(problem, at);
+  const double weight = scale(problem.weight, problem.weight_dtype, problem.parameters, view, at);
+  const double xhat = (x - m.mean) * m.rstd;
+  if (problem.activation != Activation::none) {
+    const double seen = scaled_input(xhat, problem.x.dtype, problem.parameters.cast_policy);
+    dy *= activation_slope(problem.activation,
+                           seen * weight + shift(problem.bias, problem.weight_dtype, view, at));
+  }
+  return {dy, dy * weight, xhat, m.rstd};
+}
+
+// The means of g and g * xhat over a set, as far as dx depends on them.
+struct Bracket {
+  double g = 0;
+  double g_xhat = 0;
+};
+
+Bracket bracket(const NormBackward& problem, const Position& of) {
+  const NormView& view = problem.view;
+  if (problem.given_mean != nullptr) return {};
+  if (problem.given_sum_dy != nullptr) {
+    const std::int64_t index = statistic(view, of);
+    const double factor =
+        scale(problem.weight, problem.weight_dtype, problem.parameters, view, of) /
+        problem.given_count;
+    return {factor * load(problem.given_sum_dy, DType::f64, index),
+            factor * load(problem.given_sum_dy_xhat, DType::f64, index)};
+  }
   Sum sum_g = 0, sum_g_xhat = 0;
   for_each_pooled(view, of, view.c, [&](const Position& at) {
     const Element e = element(problem, at);
@@ -41,13 +73,21 @@ void input_gradient(const NormBackward& problem, const Position& of) {
     sum_g_xhat += static_cast<Sum>(e.g) * e.xhat;
   });
   const auto count = static_cast<Sum>(pooled_count(view));
-  const auto mean_g = view.center ? static_cast<double>(sum_g / count) : 0.0;
-  const auto mean_g_xhat = static_cast<double>(sum_g_xhat / count);
+  return {view.center ? static_cast<double>(sum_g / count) : 0.0,
+          static_cast<double>(sum_g_xhat / count)};
+}
+
+void input_gradient(const NormBackward& problem, const Position& of) {
+  const NormView& view = problem.view;
+  const Bracket mean = bracket(problem, of);
   for_each_pooled(view, of, view.c, [&](const Position& at) {
     const Element e = element(problem, at);
-    const double through_statistics = at.c < view.stats_c ? mean_g + e.xhat * mean_g_xhat : 0.0;
-    store(problem.dx.data, problem.dx.dtype, offset(view, problem.dx.strides, at),
-          e.rstd * (e.g - through_statistics));
+    const double through_statistics = at.c < view.stats_c ? mean.g + e.xhat * mean.g_xhat : 0.0;
+    double dx = e.rstd * (e.g - through_statistics);
+    if (problem.dsum.data != nullptr) {
+      dx += load(problem.dsum.data, problem.dsum.dtype, offset(view, problem.dsum.strides, at));
+    }
+    store(problem.dx.data, problem.dx.dtype, offset(view, problem.dx.strides, at), dx);
   });
 }
 

@@ -25,40 +25,35 @@ std::int64_t offset(const NormView& view, const NormStrides& strides, const Posi
 
 // Which of mean[] and rstd[] a position uses.
 inline std::int64_t statistic(const NormView& view, const Position& at) {
-  const std::int64_t n = view.pool_n ? 0 : at.n;
-  return view.pool_s ? n * view.g + at.g : (n * view.g + at.g) * view.s + at.s;
+  return (view.pool_n ? 0 : at.n) * view.g + at.g;
 }
 
-// Calls visit(position) for every element that shares the statistics of (n, g, s), c from 0 to
-// count_c - 1. Pooled dimensions are walked whole, whatever n and s say.
+// Calls visit(position) for every element that shares the statistics of (n, g), c from 0 to
+// count_c - 1. Where n is pooled it is walked whole, whatever n says.
 template <class Visit>
 void for_each_pooled(const NormView& view, const Position& of, std::int64_t count_c,
                      const Visit& visit) {
   const std::int64_t n_begin = view.pool_n ? 0 : of.n, n_end = view.pool_n ? view.n : of.n + 1;
-  const std::int64_t s_begin = view.pool_s ? 0 : of.s, s_end = view.pool_s ? view.s : of.s + 1;
   for (std::int64_t n = n_begin; n < n_end; ++n) {
     for (std::int64_t c = 0; c < count_c; ++c) {
-      for (std::int64_t s = s_begin; s < s_end; ++s) visit(Position{n, of.g, c, s});
+      for (std::int64_t s = 0; s < view.s; ++s) visit(Position{n, of.g, c, s});
     }
   }
 }
 
-// Calls visit(position) once for each set of elements that shares statistics; c is 0, and so are
-// pooled n and s.
+// Calls visit(position) once for each set of elements that shares statistics; c and s are 0,
+// and so is a pooled n.
 template <class Visit>
 void for_each_statistic(const NormView& view, const Visit& visit) {
   const std::int64_t n_end = view.pool_n ? 1 : view.n;
-  const std::int64_t s_end = view.pool_s ? 1 : view.s;
   for (std::int64_t n = 0; n < n_end; ++n) {
-    for (std::int64_t g = 0; g < view.g; ++g) {
-      for (std::int64_t s = 0; s < s_end; ++s) visit(Position{n, g, 0, s});
-    }
+    for (std::int64_t g = 0; g < view.g; ++g) visit(Position{n, g, 0, 0});
   }
 }
 
 // How many elements the statistics are taken from.
 inline std::int64_t pooled_count(const NormView& view) {
-  return (view.pool_n ? view.n : 1) * view.stats_c * (view.pool_s ? view.s : 1);
+  return (view.pool_n ? view.n : 1) * view.stats_c * view.s;
 }
 
 // weight + weight_offset at channel (g, c); 1 where there is no weight.
@@ -72,5 +67,24 @@ inline double scale(const void* weight, DType dtype, const NormParameters& param
 inline double scaled_input(double xhat, DType x, CastPolicy policy) {
   return policy == CastPolicy::before_weight ? rounded(x, xhat) : xhat;
 }
+
+// bias at channel (g, c); 0 where there is none.
+inline double shift(const void* bias, DType dtype, const NormView& view, const Position& at) {
+  return bias == nullptr ? 0.0 : load(bias, dtype, at.g * view.c + at.c);
+}
+
+struct Statistics {
+  double mean;
+  double variance;
+  double rstd;
+};
+
+// Of running statistics (f32, or f64 with f64 x), at one index.
+Statistics given_statistics(const void* mean, const void* variance, DType x, double eps,
+                            std::int64_t index);
+
+// act(z) and its derivative.
+double activate(Activation activation, double z);
+double activation_slope(Activation activation, double z);
 
 }  // namespace omninorm::internal

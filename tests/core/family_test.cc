@@ -69,10 +69,10 @@ std::vector<Member> members() {
   Member position{"layer_norm_groups_per_position",
                   spec("grouped_layer_norm", 2),
                   kN * 2 * kH * kW,
-                  {kN, 2, kH, kW},
-                  [](const Index& i) { return ((i.n * 2 + i.c / 3) * kH + i.h) * kW + i.w; },
+                  {kN, kH, kW, 2},
+                  [](const Index& i) { return ((i.n * kH + i.h) * kW + i.w) * 2 + i.c / 3; },
                   all};
-  position.spec.axes.pool_s = false;
+  position.spec.axes.of = {Axis::n, Axis::c, Axis::n, Axis::n};
   list.push_back(position);
   Member uncentred = list[0];
   uncentred.name = "grouped_rms_norm";
@@ -239,11 +239,9 @@ TEST(Family, GroupsMustDivideChannels) {
   Images setup(kMemories[0]);
   Member member = members()[0];
   member.spec.axes.groups = 4;
-  EXPECT_ERROR(setup.forward(member),
-               "[group_norm] expected groups to divide the 6 channels, got 4");
+  EXPECT_ERROR(setup.forward(member), "[group_norm] expected groups to divide 6 channels, got 4");
   member.spec.axes.groups = 0;
-  EXPECT_ERROR(setup.forward(member),
-               "[group_norm] expected groups to divide the 6 channels, got 0");
+  EXPECT_ERROR(setup.forward(member), "[group_norm] expected groups to divide 6 channels, got 0");
 }
 
 TEST(Family, ElementsOutsideTheTensorAreUntouched) {
