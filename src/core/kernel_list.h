@@ -27,6 +27,13 @@ std::span<const Kernel<NormBackward>> backward_kernels();
 extern const Kernel<NormForward> cpu_row_forward;
 extern const Kernel<NormBackward> cpu_row_backward;
 
+// src/cpu/: Highway kernels for statistics pooled over positions, which lie side by side in a plane
+// (NCHW) or have their channels side by side (NHWC, and (N, C)).
+extern const Kernel<NormForward> cpu_plane_forward;
+extern const Kernel<NormBackward> cpu_plane_backward;
+extern const Kernel<NormForward> cpu_column_forward;
+extern const Kernel<NormBackward> cpu_column_backward;
+
 // src/reference/: plain double precision, any view, any dtype, deterministic, serial.
 extern const Kernel<NormForward> reference_forward;
 extern const Kernel<NormBackward> reference_backward;
