@@ -73,11 +73,6 @@ const Kernel<Problem>& choose(const Problem& problem) {
 }
 
 template <class Problem>
-std::size_t bytes_for(const Problem& problem) {
-  return with_slack(choose(problem).workspace(problem));
-}
-
-template <class Problem>
 void run(const Problem& problem, const Context& context) {
   Executor& executor = context.executor != nullptr ? *context.executor : default_executor();
   const Kernel<Problem>& kernel = choose(problem);
@@ -103,7 +98,13 @@ std::span<const Kernel<NormBackward>> backward_kernels() {
 
 void launch(const NormForward& problem, const Context& context) { run(problem, context); }
 void launch(const NormBackward& problem, const Context& context) { run(problem, context); }
-std::size_t workspace_bytes(const NormForward& problem) { return bytes_for(problem); }
-std::size_t workspace_bytes(const NormBackward& problem) { return bytes_for(problem); }
+std::size_t kernel_bytes(const NormForward& problem) { return choose(problem).workspace(problem); }
+std::size_t kernel_bytes(const NormBackward& problem) { return choose(problem).workspace(problem); }
+std::size_t workspace_bytes(const NormForward& problem) {
+  return with_slack(kernel_bytes(problem));
+}
+std::size_t workspace_bytes(const NormBackward& problem) {
+  return with_slack(kernel_bytes(problem));
+}
 
 }  // namespace omninorm::internal
