@@ -176,13 +176,15 @@ void for_groups(const ChannelShape& shape, Executor& executor, const Step& step)
   });
 }
 
-// The arguments of the activation, before the sums.
-void prepare_arguments(const ChannelBackwardPlan& plan, Executor& executor) {
+// The arguments of the activation of groups begin .. end-1, before the sums.
+void prepare_arguments(const ChannelBackwardPlan& plan, std::int64_t image, std::int64_t begin,
+                       std::int64_t end) {
   const ChannelShape& shape = plan.shape;
-  for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t channel = begin * shape.group; channel < end * shape.group; ++channel) {
-      const SetStatistics statistics =
-          saved_statistics(*plan.problem, image * shape.sets_per_image() + channel / shape.group);
+  for (std::int64_t g = begin; g < end; ++g) {
+    const SetStatistics statistics =
+        saved_statistics(*plan.problem, image * shape.sets_per_image() + g);
+    for (std::int64_t c = 0; c < shape.group; ++c) {
+      const std::int64_t channel = g * shape.group + c;
       ChannelGradient gradient;
       channel_argument(*plan.problem, channel, statistics, gradient);
       const std::int64_t at = image * padded(shape.channels) + channel;
@@ -191,37 +193,33 @@ void prepare_arguments(const ChannelBackwardPlan& plan, Executor& executor) {
       plan.offset[at] = gradient.offset;
       plan.x_scale[at] = plan.constant[at] = 0;
     }
-  });
+  }
 }
 
 // Each channel's sums over its set, in the place of its first part; then what dx takes from them.
-void finish_sums(const ChannelBackwardPlan& plan, Executor& executor) {
+void finish_sums(const ChannelBackwardPlan& plan, std::int64_t image, std::int64_t begin,
+                 std::int64_t end) {
   const NormBackward& problem = *plan.problem;
   const ChannelShape& shape = plan.shape;
   const std::int64_t parts = parts_per_set(shape);
   const auto count = static_cast<double>(shape.group * shape.rows_per_set());
-  for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
-    GradientSums* sums = plan.parts + image * parts * shape.channels;
-    if (plan.wants_sums) {
-      for (std::int64_t part = 1; part < parts; ++part) {
-        const GradientSums* from = sums + part * shape.channels;
-        for (std::int64_t channel = begin * shape.group; channel < end * shape.group; ++channel) {
-          sums[channel].dy += from[channel].dy;
-          sums[channel].dy_x += from[channel].dy_x;
-        }
-      }
+  GradientSums* sums = plan.parts + image * parts * shape.channels;
+  for (std::int64_t part = 1; plan.wants_sums && part < parts; ++part) {
+    const GradientSums* from = sums + part * shape.channels;
+    for (std::int64_t channel = begin * shape.group; channel < end * shape.group; ++channel) {
+      sums[channel].dy += from[channel].dy;
+      sums[channel].dy_x += from[channel].dy_x;
     }
-    for (std::int64_t g = begin; g < end; ++g) {
-      const SetStatistics statistics =
-          saved_statistics(problem, image * shape.sets_per_image() + g);
-      const SetGradient set = set_gradient(problem, g, statistics, sums + g * shape.group, count);
-      for (std::int64_t c = 0; c < shape.group; ++c) {
-        const std::int64_t at = image * padded(shape.channels) + g * shape.group + c;
-        plan.x_scale[at] = set.x_scale;
-        plan.constant[at] = set.constant;
-      }
+  }
+  for (std::int64_t g = begin; g < end; ++g) {
+    const SetStatistics statistics = saved_statistics(problem, image * shape.sets_per_image() + g);
+    const SetGradient set = set_gradient(problem, g, statistics, sums + g * shape.group, count);
+    for (std::int64_t c = 0; c < shape.group; ++c) {
+      const std::int64_t at = image * padded(shape.channels) + g * shape.group + c;
+      plan.x_scale[at] = set.x_scale;
+      plan.constant[at] = set.constant;
     }
-  });
+  }
 }
 
 // dweight and dbias from the sums of all images.
@@ -247,6 +245,22 @@ void write_affine(const ChannelBackwardPlan& plan, Executor& executor) {
   });
 }
 
+// Columns of images that a core's cache holds: all steps of one after another.
+void run_images(const ChannelBackwardPlan& plan, Executor& executor) {
+  const ChannelShape& shape = plan.shape;
+  const std::int64_t groups = shape.sets_per_image();
+  const auto sums = HWY_DYNAMIC_DISPATCH(channel_sums);
+  const auto gradients = HWY_DYNAMIC_DISPATCH(channel_gradients);
+  executor.parallel_for(shape.images, [&](std::int64_t image) {
+    const std::int64_t begin = image * shape.blocks, end = begin + shape.blocks;
+    prepare_arguments(plan, image, 0, groups);
+    sums(plan, begin, end);
+    finish_sums(plan, image, 0, groups);
+    if (plan.problem->dx.data) gradients(plan, begin, end);
+  });
+  if (wants_affine(*plan.problem)) write_affine(plan, executor);
+}
+
 void run_steps(const ChannelBackwardPlan& plan, Executor& executor) {
   const ChannelShape& shape = plan.shape;
   const bool planes = shape.layout == ChannelLayout::plane;
@@ -260,9 +274,13 @@ void run_steps(const ChannelBackwardPlan& plan, Executor& executor) {
       task(plan, index * per_task, std::min(units, (index + 1) * per_task));
     });
   };
-  prepare_arguments(plan, executor);
+  for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
+    prepare_arguments(plan, image, begin, end);
+  });
   if (plan.wants_sums) in_tasks(HWY_DYNAMIC_DISPATCH(channel_sums));
-  finish_sums(plan, executor);
+  for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
+    finish_sums(plan, image, begin, end);
+  });
   // Before dx, which may be dy.
   if (wants_affine(*plan.problem)) write_affine(plan, executor);
   if (plan.problem->dx.data) in_tasks(HWY_DYNAMIC_DISPATCH(channel_gradients));
@@ -282,6 +300,9 @@ void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
   const auto element =
       static_cast<std::int64_t>(2 * size_of(problem.x.dtype) + size_of(problem.dy.dtype));
   plan.streams = problem.dx.data != problem.dy.data && worth_streaming(elements * element);
+  if (plan.wants_sums && fits_cache(shape, size_of(problem.x.dtype) + size_of(problem.dy.dtype))) {
+    return run_images(plan, executor);
+  }
   if (!whole_sets(plan)) return run_steps(plan, executor);
   const std::int64_t sets = shape.images * shape.sets_per_image();
   const std::int64_t set_bytes = shape.group * shape.positions * element;

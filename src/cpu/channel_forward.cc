@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <type_traits>
 
 #include "src/core/kernel_list.h"
@@ -198,13 +199,33 @@ void finish_sets(const ChannelForwardPlan& plan, std::int64_t image, std::int64_
   }
 }
 
-// True: the reference did everything, since y lies where x is still needed.
-bool hand_over_in_place(const ChannelForwardPlan& plan, std::int64_t sets) {
+// y of units begin .. end-1, whose sets are all of [first, last).
+void apply_units(const ChannelForwardPlan& plan, std::int64_t first, std::int64_t last,
+                 const std::function<void()>& apply) {
   const NormForward& problem = *plan.problem;
-  if (problem.y.data != problem.x.data) return false;
-  if (std::find(plan.extreme, plan.extreme + sets, 1) == plan.extreme + sets) return false;
-  reference_forward.run(problem, serial_executor(), nullptr);
-  return true;
+  const std::int64_t groups = plan.shape.sets_per_image();
+  const bool extreme =
+      std::find(plan.extreme + first, plan.extreme + last, 1) != plan.extreme + last;
+  // In place, what the kernel writes is gone for the reference.
+  const bool in_place = extreme && problem.y.data == problem.x.data;
+  if (problem.y.data != nullptr && !in_place) apply();
+  for (std::int64_t i = first; extreme && i < last; ++i) {
+    if (plan.extreme[i] || in_place) reference_set(problem, i / groups, i % groups);
+  }
+}
+
+// Columns of images that a core's cache holds: moments, parameters and y of one after another.
+void run_images(const ChannelForwardPlan& plan, Executor& executor) {
+  const ChannelShape& shape = plan.shape;
+  const std::int64_t groups = shape.sets_per_image();
+  const auto moments = HWY_DYNAMIC_DISPATCH(channel_moments);
+  const auto apply = HWY_DYNAMIC_DISPATCH(channel_apply);
+  executor.parallel_for(shape.images, [&](std::int64_t image) {
+    const std::int64_t begin = image * shape.blocks, end = begin + shape.blocks;
+    moments(plan, begin, end);
+    finish_sets(plan, image, 0, groups);
+    apply_units(plan, image * groups, (image + 1) * groups, [&] { apply(plan, begin, end); });
+  });
 }
 
 void run_steps(const ChannelForwardPlan& plan, Executor& executor) {
@@ -228,14 +249,8 @@ void run_steps(const ChannelForwardPlan& plan, Executor& executor) {
     const std::int64_t begin = index % tasks * groups_per_task;
     finish_sets(plan, index / tasks, begin, std::min(groups, begin + groups_per_task));
   });
-  const std::int64_t sets = shape.parameter_images() * groups;
-  if (problem.y.data != nullptr) {
-    if (hand_over_in_place(plan, sets)) return;
-    in_tasks(HWY_DYNAMIC_DISPATCH(channel_apply));
-  }
-  for (std::int64_t i = 0; i < sets; ++i) {
-    if (plan.extreme[i]) reference_set(problem, i / groups, i % groups);
-  }
+  apply_units(plan, 0, shape.parameter_images() * groups,
+              [&] { in_tasks(HWY_DYNAMIC_DISPATCH(channel_apply)); });
 }
 
 template <ChannelLayout L>
@@ -249,7 +264,16 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
   plan.streams = problem.y.data != problem.x.data &&
                  worth_streaming(elements * static_cast<std::int64_t>(size_of(problem.x.dtype) +
                                                                       size_of(problem.y.dtype)));
+  // What is read next: the set after this one, as far as L2 may hold it, else the next plane.
+  constexpr std::int64_t kAhead = 256 * 1024;
+  const std::int64_t set = shape.group * shape.positions;
+  const bool fetch_set =
+      !shape.pool_n && set * static_cast<std::int64_t>(size_of(problem.x.dtype)) <= kAhead;
+  plan.ahead = static_cast<std::size_t>(fetch_set ? set : shape.positions);
   lay_out(plan, memory);
+  if (fits_cache(shape, size_of(problem.x.dtype)) && problem.given_mean == nullptr) {
+    return run_images(plan, executor);
+  }
   if (!whole_sets(problem, shape)) return run_steps(plan, executor);
   const std::int64_t sets = shape.images * shape.sets_per_image();
   const std::int64_t set_bytes =

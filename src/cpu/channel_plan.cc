@@ -70,6 +70,13 @@ ChannelShape channel_shape(const NormView& view, ChannelLayout layout, std::size
   return shape;
 }
 
+bool fits_cache(const ChannelShape& shape, std::size_t element_bytes) {
+  constexpr std::int64_t kImageBytes = 1024 * 1024;
+  constexpr std::int64_t kFewestImages = 4;
+  return shape.layout == ChannelLayout::column && !shape.pool_n && shape.images >= kFewestImages &&
+         shape.positions * shape.channels * static_cast<std::int64_t>(element_bytes) <= kImageBytes;
+}
+
 const char* decline_channels(const NormView& view, ChannelLayout layout, DType x) {
   if (x == DType::f64) return "f64 is computed by the reference";
   if (view.empty()) return "there is nothing to do";

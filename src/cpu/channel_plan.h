@@ -72,6 +72,10 @@ struct ChannelShape {
 
 ChannelShape channel_shape(const NormView& view, ChannelLayout layout, std::size_t element_bytes);
 
+// Columns whose images a core's private cache holds beside what is written, and enough of them to
+// share out: a task takes an image through all steps. The bits are those of the other way.
+bool fits_cache(const ChannelShape& shape, std::size_t element_bytes);
+
 // Where an operand's rows or planes lie, in elements.
 struct ChannelStrides {
   std::int64_t n;
@@ -125,6 +129,7 @@ struct ChannelForwardPlan {
   const NormForward* problem = nullptr;
   ChannelShape shape;
   bool streams = false;
+  std::size_t ahead = 0;  // elements to what y's pass over a plane fetches
   // Planes with pool_n: of each plane. Columns: of each channel in each block.
   Moments* parts = nullptr;
   // Columns, and planes with pool_n: [parameter_images][padded channels].

@@ -19,8 +19,9 @@ namespace omninorm::internal::HWY_NAMESPACE {
 inline constexpr int kRowsTogether = 8;
 // Channels whose sums are kept on the stack; wider rows are walked once for each tile.
 inline constexpr size_t kChannelTile = 512;
-// Rows after which fp32 sums are added into doubles.
-inline constexpr std::int64_t kRowsPerSum = 512;
+// Rows after which fp32 sums are added into doubles. Not more: 16-bit data lie on a grid, and against
+// it the roundings of a long chain of additions all go one way.
+inline constexpr std::int64_t kRowsPerSum = 64;
 
 // Elements [at, at + n) of a block's channels; all = the block is whole.
 template <Layout L, bool Full, class T>
@@ -124,15 +125,17 @@ void column_moments(const ColumnRows<X>& rows, std::int64_t begin, std::int64_t 
       }
     }
     // As for rows: a shift over a standard deviation off costs bits, then once more about the mean.
-    bool near = true;
+    int far = 0;
+    const double per_row = 1 / count;
     for (size_t c = 0; c < channels; ++c) {
-      const double delta = first[c] / count;
+      const double delta = first[c] * per_row;
       const double m2 = second[c] - first[c] * delta;
-      out[c] = {count, static_cast<double>(shift[c]) + delta, m2 < 0 ? 0 : m2};
-      near = near && delta * delta * count <= m2 + eps * count;
-      shift[c] = static_cast<float>(static_cast<double>(shift[c]) + delta);
+      const double mean = static_cast<double>(shift[c]) + delta;
+      out[c] = {count, mean, m2 < 0 ? 0 : m2};
+      far += !(delta * first[c] <= m2 + eps * count);
+      shift[c] = static_cast<float>(mean);
     }
-    if (near) break;
+    if (far == 0) break;
   }
 }
 

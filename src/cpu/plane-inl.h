@@ -58,7 +58,7 @@ HWY_NOINLINE void moments_of_runs(const X* const* x, size_t count, size_t n, dou
   }
 }
 
-// y may be x, but not where it streams. The next plane, `ahead` bytes on, is fetched meanwhile.
+// y may be x, but not where it streams. What lies `ahead` bytes on is fetched meanwhile.
 template <class X, class Y, Activation A, bool Stream>
 HWY_INLINE void write_plane(const X* x, Y* y, size_t n, const ChannelAffine& channel,
                             std::intptr_t ahead) {
@@ -110,7 +110,7 @@ struct PlaneForward {
 
   void write(std::int64_t image, std::int64_t channel, const ChannelAffine& affine) const {
     Y* y = static_cast<Y*>(problem.y.data) + ys.plane(shape, image, channel);
-    const auto ahead = static_cast<std::intptr_t>(n * sizeof(X));
+    const auto ahead = static_cast<std::intptr_t>(plan.ahead * sizeof(X));
     if (plan.streams && aligned_for_stream(y)) {
       write_plane<X, Y, A, true>(x(image, channel), y, n, affine, ahead);
     } else {
