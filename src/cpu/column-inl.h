@@ -19,8 +19,8 @@ namespace omninorm::internal::HWY_NAMESPACE {
 inline constexpr int kRowsTogether = 8;
 // Channels whose sums are kept on the stack; wider rows are walked once for each tile.
 inline constexpr size_t kChannelTile = 512;
-// Rows after which fp32 sums are added into doubles. Not more: 16-bit data lie on a grid, and against
-// it the roundings of a long chain of additions all go one way.
+// Rows after which fp32 sums are added into doubles. Not more: 16-bit data lie on a grid, and
+// against it the roundings of a long chain of additions all go one way.
 inline constexpr std::int64_t kRowsPerSum = 64;
 
 // Elements [at, at + n) of a block's channels; all = the block is whole.

@@ -79,7 +79,8 @@ void extreme_row_backward(const NormBackward& problem, const ExtremeBackward& ro
     if (row.dbias) row.dbias[column] += static_cast<float>(dy);
     if (row.dx) {
       const double through_statistics = i < view.stats_c ? mean_g + x * mean_gx : 0;
-      store(row.dx, x_dtype, i, row.rstd * (g - through_statistics));
+      const double dsum = row.dsum ? load(row.dsum, x_dtype, i) : 0;
+      store(row.dx, x_dtype, i, row.rstd * (g - through_statistics) + dsum);
     }
   }
 }

@@ -36,7 +36,8 @@ struct ExtremeBackward {
   double mean;
   double rstd;
   const void* dy;
-  void* dx;  // null: not wanted; may be x or dy
+  const void* dsum;  // of x's dtype, added to dx; null: none
+  void* dx;          // null: not wanted; may be x or dy
   // fp32 sums over rows to add to, null: not wanted. even_odd_lanes > 0: within each 2 * lanes
   // elements the even ones stand first (Layout::even_odd of io-inl.h).
   float* dweight;

@@ -40,6 +40,7 @@ template <class X, class Y>
 struct BackwardRow {
   const X* x;
   const Y* dy;
+  const X* dsum;  // add_*: added to dx; null: none
   X* dx;
   float mean;
   float rstd;
@@ -162,6 +163,15 @@ HWY_INLINE void backward_block(const BackwardRow<X, Y>* rows, const float* weigh
       }
       ga = hn::MulAdd(hn::Mul(ga, wa), rstd, ta);
       gb = hn::MulAdd(hn::Mul(gb, wb), rstd, tb);
+      if (row.dsum) {
+        if constexpr (Full) {
+          load_block<L>(row.dsum + at, ta, tb);
+        } else {
+          load_block_n<L>(row.dsum + at, n, ta, tb);
+        }
+        ga = hn::Add(ga, ta);
+        gb = hn::Add(gb, tb);
+      }
       if constexpr (Full && W::kStream && can_stream<X, X>()) {
         stream_block<L>(ga, gb, row.dx + at);
       } else if constexpr (Full) {
@@ -216,7 +226,7 @@ void backward_extreme(const NormBackward& problem, const BackwardGroup& group,
              static_cast<size_t>(group.g * problem.view.c) * size_of(problem.weight_dtype);
   }
   extreme_row_backward(
-      problem, {row.x, weight, row.mean, row.rstd, row.dy, W::kDx ? row.dx : nullptr,
+      problem, {row.x, weight, row.mean, row.rstd, row.dy, row.dsum, W::kDx ? row.dx : nullptr,
                 W::kArrays >= 1 ? group.dweight : nullptr, W::kArrays >= 2 ? group.dbias : nullptr,
                 kLayout<X> == Layout::even_odd ? hn::Lanes(DF()) : 0});
 }
@@ -275,7 +285,9 @@ void backward_rows(const BackwardPlan& plan, std::int64_t block, std::int64_t be
   if (fine) std::memset(fine, 0, static_cast<size_t>(floats) * sizeof(float));
   if (coarse) std::memset(coarse, 0, static_cast<size_t>(floats) * sizeof(float));
 
-  RowCursor<3> cursor(view, {&problem.x.strides, &problem.dy.strides, &problem.dx.strides}, begin);
+  RowCursor<4> cursor(
+      view, {&problem.x.strides, &problem.dy.strides, &problem.dx.strides, &problem.dsum.strides},
+      begin);
   const RowsAhead ahead{next_row<X>(view, problem.x.strides) * kRows,
                         next_row<Y>(view, problem.dy.strides) * kRows};
   const auto* mean = static_cast<const float*>(problem.mean);
@@ -283,9 +295,9 @@ void backward_rows(const BackwardPlan& plan, std::int64_t block, std::int64_t be
   for (std::int64_t n = begin; n < end;) {
     const int count = static_cast<int>(HWY_MIN(end - n, static_cast<std::int64_t>(kRows)));
     BackwardRow<X, Y> rows[kRows] = {};
-    std::int64_t offsets[kRows][3] = {};
+    std::int64_t offsets[kRows][4] = {};
     for (int r = 0; r < count; ++r, cursor.next()) {
-      for (size_t k = 0; k < 3; ++k) offsets[r][k] = cursor.offset(k);
+      for (size_t k = 0; k < 4; ++k) offsets[r][k] = cursor.offset(k);
     }
     for (std::int64_t g = 0; g < view.g; ++g) {
       for (int r = 0; r < count; ++r) {
@@ -293,6 +305,10 @@ void backward_rows(const BackwardPlan& plan, std::int64_t block, std::int64_t be
         rows[r].x = static_cast<const X*>(problem.x.data) + offsets[r][0] + g * problem.x.strides.g;
         rows[r].dy =
             static_cast<const Y*>(problem.dy.data) + offsets[r][1] + g * problem.dy.strides.g;
+        if (W::kDx && problem.dsum.data) {
+          rows[r].dsum =
+              static_cast<const X*>(problem.dsum.data) + offsets[r][3] + g * problem.dsum.strides.g;
+        }
         if constexpr (W::kDx) {
           rows[r].dx = static_cast<X*>(problem.dx.data) + offsets[r][2] + g * problem.dx.strides.g;
         }

@@ -33,7 +33,6 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; 
 
 const char* decline_options(const NormBackward& problem) {
   if (problem.activation != Activation::none) return "an activation stands behind the norm";
-  if (problem.dsum.data) return "the sum has a gradient of its own";
   if (problem.given_mean || problem.given_sum_dy) return "statistics or sums are given";
   const bool wide = problem.dweight_dtype == DType::f64 && problem.x.dtype != DType::f64;
   return wide ? "sums are asked for in f64" : nullptr;
@@ -44,6 +43,9 @@ const char* decline(const NormBackward& problem) {
   if (const char* reason = decline_rows(problem.view, problem.x.dtype)) return reason;
   if (const char* reason = decline_operand(problem.view, problem.x.strides)) return reason;
   if (const char* reason = decline_operand(problem.view, problem.dy.strides)) return reason;
+  if (problem.dsum.data) {
+    if (const char* reason = decline_operand(problem.view, problem.dsum.strides)) return reason;
+  }
   return problem.dx.data ? decline_operand(problem.view, problem.dx.strides) : nullptr;
 }
 
@@ -142,7 +144,7 @@ void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
   if (plan.arrays == 0 && problem.dx.data == nullptr) return;
   const auto element_bytes =
       static_cast<std::int64_t>(2 * size_of(problem.x.dtype) + size_of(problem.dy.dtype));
-  plan.streams = problem.dx.data != problem.dy.data &&
+  plan.streams = problem.dx.data != problem.dy.data && problem.dx.data != problem.dsum.data &&
                  worth_streaming(problem.view.n * problem.view.g * problem.view.c * element_bytes);
   const auto task = HWY_DYNAMIC_DISPATCH(backward_task);
   executor.parallel_for(plan.blocks, [&](std::int64_t block) { task(plan, block); });

@@ -8,6 +8,7 @@
 #endif
 
 #include <cmath>
+#include <optional>
 
 #include "src/cpu/affine-inl.h"
 #include "src/cpu/extreme_row.h"
@@ -225,20 +226,67 @@ void forward_batch(const ForwardPlan& plan, const RowBatch<X, Y>& batch, size_t 
   }
 }
 
+// sum = x + residual, rounded to their dtype. sum may be either.
+template <class X>
+HWY_NOINLINE void add_row(const X* x, const X* residual, size_t n, X* sum) {
+  constexpr Layout L = kLayout<X>;
+  const size_t block = block_size();
+  VF a, b, ra, rb;
+  size_t i = 0;
+  for (; i + block <= n; i += block) {
+    load_block<L>(x + i, a, b);
+    load_block<L>(residual + i, ra, rb);
+    store_block<L>(hn::Add(a, ra), hn::Add(b, rb), sum + i);
+  }
+  if (i < n) {
+    load_block_n<L>(x + i, n - i, a, b);
+    load_block_n<L>(residual + i, n - i, ra, rb);
+    store_block_n<L>(hn::Add(a, ra), hn::Add(b, rb), sum + i, n - i);
+  }
+}
+
+// add_*: a row's sum is made just before its statistics are taken, and read back from cache.
+template <class X>
+class SumRows {
+ public:
+  SumRows(const NormForward& problem, std::int64_t begin)
+      : problem_(problem),
+        cursor_(problem.view, {&problem.x.strides, &problem.residual.strides, &problem.sum.strides},
+                begin) {}
+
+  void add_next() {
+    for (std::int64_t g = 0; g < problem_.view.g; ++g) {
+      add_row(static_cast<const X*>(problem_.x.data) + cursor_.offset(0) + g * problem_.x.strides.g,
+              static_cast<const X*>(problem_.residual.data) + cursor_.offset(1) +
+                  g * problem_.residual.strides.g,
+              static_cast<size_t>(problem_.view.c),
+              static_cast<X*>(problem_.sum.data) + cursor_.offset(2) + g * problem_.sum.strides.g);
+    }
+    cursor_.next();
+  }
+
+ private:
+  const NormForward& problem_;
+  RowCursor<3> cursor_;
+};
+
 template <class X, class Y, Affine A, bool Round, bool Center>
 void forward_rows(const ForwardPlan& plan, std::int64_t begin, std::int64_t end) {
   const NormForward& problem = *plan.problem;
   const NormView& view = problem.view;
-  RowCursor<2> cursor(view, {&problem.x.strides, &problem.y.strides}, begin);
+  std::optional<SumRows<X>> sums;
+  if (problem.residual.data) sums.emplace(problem, begin);
+  const void* data = sums ? problem.sum.data : problem.x.data;
+  const NormStrides& strides = sums ? problem.sum.strides : problem.x.strides;
+  RowCursor<2> cursor(view, {&strides, &problem.y.strides}, begin);
   const size_t rows = batch_rows<X>(static_cast<size_t>(view.stats_c));
-  const std::intptr_t ahead =
-      next_row<X>(view, problem.x.strides) * static_cast<std::intptr_t>(rows);
+  const std::intptr_t ahead = next_row<X>(view, strides) * static_cast<std::intptr_t>(rows);
   RowBatch<X, Y> batch;
   for (std::int64_t n = begin; n < end; ++n, cursor.next()) {
+    if (sums) sums->add_next();
     for (std::int64_t g = 0; g < view.g; ++g) {
       const size_t r = batch.count++;
-      batch.x[r] =
-          static_cast<const X*>(problem.x.data) + cursor.offset(0) + g * problem.x.strides.g;
+      batch.x[r] = static_cast<const X*>(data) + cursor.offset(0) + g * strides.g;
       batch.y[r] = static_cast<Y*>(problem.y.data) + cursor.offset(1) + g * problem.y.strides.g;
       batch.g[r] = g;
       batch.index[r] = n * view.g + g;

@@ -25,7 +25,6 @@ constexpr std::int64_t kTaskBytes = 64 * 1024;
 
 const char* decline_options(const NormForward& problem) {
   if (problem.activation != Activation::none) return "an activation stands behind the norm";
-  if (problem.residual.data) return "a residual is added";
   if (problem.given_mean) return "statistics are given";
   if (problem.variance) return "the variance is asked for";
   if (problem.y.data == nullptr) return "y is not asked for";
@@ -37,6 +36,10 @@ const char* decline(const NormForward& problem) {
   if (const char* reason = decline_options(problem)) return reason;
   if (const char* reason = decline_rows(problem.view, problem.x.dtype)) return reason;
   if (const char* reason = decline_operand(problem.view, problem.x.strides)) return reason;
+  if (problem.residual.data) {
+    if (const char* reason = decline_operand(problem.view, problem.residual.strides)) return reason;
+    if (const char* reason = decline_operand(problem.view, problem.sum.strides)) return reason;
+  }
   return decline_operand(problem.view, problem.y.strides);
 }
 
@@ -87,7 +90,8 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
       static_cast<std::int64_t>(size_of(problem.x.dtype) + size_of(problem.y.dtype));
   plan.rows_per_task = row_bytes >= kTaskBytes ? 1 : kTaskBytes / row_bytes;
   plan.tasks = (view.n + plan.rows_per_task - 1) / plan.rows_per_task;
-  plan.streams = problem.y.data != problem.x.data && worth_streaming(view.n * row_bytes);
+  plan.streams = problem.y.data != problem.x.data && problem.y.data != problem.residual.data &&
+                 worth_streaming(view.n * row_bytes);
   const auto task = HWY_DYNAMIC_DISPATCH(forward_task);
   executor.parallel_for(plan.tasks, [&](std::int64_t index) {
     const std::int64_t begin = index * plan.rows_per_task;
