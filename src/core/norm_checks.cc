@@ -122,21 +122,31 @@ void check_memory_of(const char* op, std::span<const Output> outputs,
     fail(op, std::string(output.name) + " to share no memory with " + other.name,
          "tensors that overlap");
   };
+  constexpr std::size_t kMost = 16;
+  std::array<MemoryRange, kMost> input_ranges, output_ranges;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    input_ranges[i] = memory_range(inputs[i].tensor);
+  }
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const ConstTensor& tensor = outputs[i].arg.tensor;
-    if (tensor.elements() == 0) continue;
+    const MemoryRange range = output_ranges[i] = memory_range(tensor);
+    if (range.begin == range.end) continue;
     if (!contiguous(tensor) && may_overlap_itself(tensor)) {
       fail(op, std::string(outputs[i].arg.name) + " with memory of its own for each element",
            "strides " + shape_text({tensor.strides.data(), static_cast<std::size_t>(tensor.rank)}));
     }
-    for (const Named& input : inputs) {
+    for (std::size_t k = 0; k < inputs.size(); ++k) {
+      if (!range.meets(input_ranges[k])) continue;
+      const Named& input = inputs[k];
       const bool candidate =
           &input.tensor == outputs[i].in_place || &input.tensor == outputs[i].or_in_place;
       if (candidate && same_memory(tensor, input.tensor)) continue;
       if (overlap(tensor, input.tensor)) clash(outputs[i].arg, input);
     }
     for (std::size_t j = 0; j < i; ++j) {
-      if (overlap(tensor, outputs[j].arg.tensor)) clash(outputs[i].arg, outputs[j].arg);
+      if (range.meets(output_ranges[j]) && overlap(tensor, outputs[j].arg.tensor)) {
+        clash(outputs[i].arg, outputs[j].arg);
+      }
     }
   }
 }

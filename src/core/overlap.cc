@@ -12,11 +12,6 @@ struct Dim {
   std::int64_t stride;  // in bytes, positive
 };
 
-struct Range {
-  std::int64_t begin;
-  std::int64_t end;
-};
-
 // The bytes that a tensor touches: `begin` plus any multiple of each stride, each followed by `run`
 // bytes without a gap.
 struct Footprint {
@@ -28,9 +23,9 @@ struct Footprint {
   bool nested = true;                // every stride steps over all that lies inside it
 };
 
-Range range(const ConstTensor& tensor) {
+MemoryRange range(const ConstTensor& tensor) {
   const auto element = static_cast<std::int64_t>(size_of(tensor.dtype));
-  Range result{reinterpret_cast<std::intptr_t>(tensor.data), 0};
+  MemoryRange result{reinterpret_cast<std::intptr_t>(tensor.data), 0};
   result.end = result.begin + element;
   for (std::size_t i = 0; i < static_cast<std::size_t>(tensor.rank); ++i) {
     const std::int64_t reach = tensor.strides[i] * (tensor.sizes[i] - 1) * element;
@@ -100,6 +95,10 @@ bool same_dims(const Footprint& a, const Footprint& b) {
 
 }  // namespace
 
+MemoryRange memory_range(const ConstTensor& tensor) {
+  return tensor.elements() == 0 ? MemoryRange{} : range(tensor);
+}
+
 bool same_memory(const ConstTensor& a, const ConstTensor& b) {
   if (a.data != b.data || size_of(a.dtype) != size_of(b.dtype) || a.rank != b.rank) return false;
   for (std::size_t i = 0; i < static_cast<std::size_t>(a.rank); ++i) {
@@ -118,8 +117,8 @@ bool may_overlap_itself(const ConstTensor& tensor) {
 
 bool overlap(const ConstTensor& a, const ConstTensor& b) {
   if (a.elements() == 0 || b.elements() == 0) return false;
-  const Range range_a = range(a);
-  const Range range_b = range(b);
+  const MemoryRange range_a = range(a);
+  const MemoryRange range_b = range(b);
   if (range_a.begin >= range_b.end || range_b.begin >= range_a.end) return false;
   const Footprint first = footprint(a);
   const Footprint second = footprint(b);

@@ -5,6 +5,16 @@
 
 namespace omninorm::internal {
 
+// The bytes from a tensor's first to its last in memory; empty where it has no elements. Tensors
+// whose ranges do not meet share nothing, which is the rule, and is quicker to see than overlap().
+struct MemoryRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+
+  bool meets(const MemoryRange& other) const { return begin < other.end && other.begin < end; }
+};
+MemoryRange memory_range(const ConstTensor& tensor);
+
 // Same first element, element size, sizes and strides: in-place.
 bool same_memory(const ConstTensor& a, const ConstTensor& b);
 
