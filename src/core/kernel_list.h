@@ -34,6 +34,10 @@ extern const Kernel<NormBackward> cpu_plane_backward;
 extern const Kernel<NormForward> cpu_column_forward;
 extern const Kernel<NormBackward> cpu_column_backward;
 
+// src/cpu/: statistics over channels at each position, positions side by side.
+extern const Kernel<NormForward> cpu_position_forward;
+extern const Kernel<NormBackward> cpu_position_backward;
+
 // src/reference/: plain double precision, any view, any dtype, deterministic, serial.
 extern const Kernel<NormForward> reference_forward;
 extern const Kernel<NormBackward> reference_backward;

@@ -20,14 +20,6 @@ constexpr double kLargestVariance = 0x1p100;
 constexpr std::int64_t kBlockBytes = 128 * 1024;
 constexpr std::int64_t kMostBlocks = 64;
 
-template <class Pointer>
-Pointer advanced(Pointer pointer, DType dtype, std::int64_t elements) {
-  if (pointer == nullptr) return nullptr;
-  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>, const std::byte,
-                                  std::byte>;
-  return static_cast<Byte*>(pointer) + elements * static_cast<std::int64_t>(size_of(dtype));
-}
-
 double scale_of(const void* weight, DType dtype, const NormParameters& parameters,
                 std::int64_t channel) {
   return weight == nullptr ? 1.0 : load(weight, dtype, channel) + parameters.weight_offset;
@@ -166,7 +158,7 @@ SetStatistics saved_statistics(const NormBackward& problem, std::int64_t index) 
     return {load(problem.given_mean, DType::f32, index),
             1 / std::sqrt(variance + problem.parameters.eps)};
   }
-  return {load(problem.mean, problem.statistics_dtype, index),
+  return {problem.mean ? load(problem.mean, problem.statistics_dtype, index) : 0.0,
           load(problem.rstd, problem.statistics_dtype, index)};
 }
 

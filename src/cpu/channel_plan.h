@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "src/core/norm_problem.h"
 
@@ -152,6 +153,15 @@ struct ChannelBackwardPlan {
   float* x_scale = nullptr;
   float* constant = nullptr;
 };
+
+// The pointer `elements` further on; null stays null.
+template <class Pointer>
+Pointer advanced(Pointer pointer, DType dtype, std::int64_t elements) {
+  if (pointer == nullptr) return nullptr;
+  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>, const std::byte,
+                                  std::byte>;
+  return static_cast<Byte*>(pointer) + elements * static_cast<std::int64_t>(size_of(dtype));
+}
 
 // Statistics of one set from its moments, written to the outputs that are wanted. False: fp32 is
 // not enough for it, or it holds NaN or Inf: reference_set must do it.

@@ -81,7 +81,7 @@ TEST_F(Environment, VerboseSaysWhatAndWhyOnce) {
     rms_norm_forward(columns.args());
     rms_norm_forward(columns.args());
   });
-  EXPECT_EQ(declined.find("omninorm: rms_norm_forward: reference; row declined: "), 0u) << declined;
+  EXPECT_EQ(declined.find("omninorm: rms_norm_forward: position; row declined: "), 0u) << declined;
   EXPECT_EQ(std::count(declined.begin(), declined.end(), '\n'), 1) << declined;
   EXPECT_EQ(standard_error_of([&] { rms_norm_backward(rows.backward_args()); }),
             "omninorm: rms_norm_backward: row\n");
@@ -113,10 +113,10 @@ TEST_F(Environment, ForceOfAnUnknownKernelListsTheNames) {
   Call call;
   setenv("OMNINORM_FORCE", "rows", 1);
   EXPECT_ERROR(rms_norm_forward(call.args()),
-               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, plane, column, "
+               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, plane, column, position, "
                "reference), got rows");
   EXPECT_ERROR(rms_norm_backward(call.backward_args()),
-               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, plane, column, "
+               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, plane, column, position, "
                "reference), got rows");
 }
 
