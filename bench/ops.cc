@@ -94,8 +94,7 @@ constexpr Op kOps[] = {
      .rows = true,
      .images = true,
      .schema = "grouped_layer_norm",
-     .compared = "at::group_norm of [rows, width], which is the same thing; per position that of "
-                 "[N*H*W, C], with the permutations that this takes",
+     .compared = "at::group_norm of [rows, width]; per position of [N*H*W, C], permuted",
      .calls = calls<grouped_layer_norm_forward, grouped_layer_norm_backward,
                     grouped_layer_norm_forward_workspace, grouped_layer_norm_backward_workspace,
                     kGroupedLayerNorm>()},
