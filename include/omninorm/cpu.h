@@ -7,7 +7,7 @@
 namespace omninorm {
 
 // The SIMD targets that this build has and this machine can run, best first, e.g.
-// {"AVX3", "AVX2", "SSE4", "SSSE3"}; the first is in use unless OMNINORM_TARGET or set_cpu_target
+// {"AVX3", "AVX2", "SSE4"}; the first is in use unless OMNINORM_TARGET or set_cpu_target
 // says otherwise.
 std::vector<std::string> cpu_targets();
 

@@ -17,7 +17,7 @@ struct GroupedLayerNormOptions {
   bool per_position = false;      // x is [N, C, spatial...] instead of [rows..., d]
   bool allow_degenerate = false;  // take groups of less than 3 channels (2 where not centred),
                                   // whose outputs are constants without a gradient
-  double weight_offset = 0.0;  // 1 for zero-centred gamma
+  double weight_offset = 0.0;     // 1 for zero-centred gamma
   CastPolicy cast_policy = CastPolicy::after_weight;
 };
 

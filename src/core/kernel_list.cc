@@ -73,11 +73,6 @@ const Kernel<Problem>& choose(const Problem& problem) {
 }
 
 template <class Problem>
-std::size_t bytes_for(const Problem& problem) {
-  return with_slack(choose(problem).workspace(problem));
-}
-
-template <class Problem>
 void run(const Problem& problem, const Context& context) {
   Executor& executor = context.executor != nullptr ? *context.executor : default_executor();
   const Kernel<Problem>& kernel = choose(problem);
@@ -90,18 +85,26 @@ void run(const Problem& problem, const Context& context) {
 }  // namespace
 
 std::span<const Kernel<NormForward>> forward_kernels() {
-  static const Kernel<NormForward> list[] = {cpu_row_forward, reference_forward};
+  static const Kernel<NormForward> list[] = {cpu_row_forward, cpu_plane_forward, cpu_column_forward,
+                                             reference_forward};
   return list;
 }
 
 std::span<const Kernel<NormBackward>> backward_kernels() {
-  static const Kernel<NormBackward> list[] = {cpu_row_backward, reference_backward};
+  static const Kernel<NormBackward> list[] = {cpu_row_backward, cpu_plane_backward,
+                                              cpu_column_backward, reference_backward};
   return list;
 }
 
 void launch(const NormForward& problem, const Context& context) { run(problem, context); }
 void launch(const NormBackward& problem, const Context& context) { run(problem, context); }
-std::size_t workspace_bytes(const NormForward& problem) { return bytes_for(problem); }
-std::size_t workspace_bytes(const NormBackward& problem) { return bytes_for(problem); }
+std::size_t kernel_bytes(const NormForward& problem) { return choose(problem).workspace(problem); }
+std::size_t kernel_bytes(const NormBackward& problem) { return choose(problem).workspace(problem); }
+std::size_t workspace_bytes(const NormForward& problem) {
+  return with_slack(kernel_bytes(problem));
+}
+std::size_t workspace_bytes(const NormBackward& problem) {
+  return with_slack(kernel_bytes(problem));
+}
 
 }  // namespace omninorm::internal

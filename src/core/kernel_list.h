@@ -27,13 +27,23 @@ std::span<const Kernel<NormBackward>> backward_kernels();
 extern const Kernel<NormForward> cpu_row_forward;
 extern const Kernel<NormBackward> cpu_row_backward;
 
+// src/cpu/: Highway kernels for statistics pooled over positions, which lie side by side in a plane
+// (NCHW) or have their channels side by side (NHWC, and (N, C)).
+extern const Kernel<NormForward> cpu_plane_forward;
+extern const Kernel<NormBackward> cpu_plane_backward;
+extern const Kernel<NormForward> cpu_column_forward;
+extern const Kernel<NormBackward> cpu_column_backward;
+
 // src/reference/: plain double precision, any view, any dtype, deterministic, serial.
 extern const Kernel<NormForward> reference_forward;
 extern const Kernel<NormBackward> reference_backward;
 
-// Chooses and runs; workspace_bytes is what run would take from the context.
+// Chooses and runs; kernel_bytes is what run takes from the context's workspace, workspace_bytes
+// what callers are asked for, which leaves room to align it.
 void launch(const NormForward& problem, const Context& context);
 void launch(const NormBackward& problem, const Context& context);
+std::size_t kernel_bytes(const NormForward& problem);
+std::size_t kernel_bytes(const NormBackward& problem);
 std::size_t workspace_bytes(const NormForward& problem);
 std::size_t workspace_bytes(const NormBackward& problem);
 

@@ -14,16 +14,18 @@ namespace {
 
 std::size_t doubles(std::int64_t count) { return static_cast<std::size_t>(count) * sizeof(double); }
 
-// `scratch` bytes in front of what the kernel takes.
+// What a call takes with `scratch` bytes in front of what the kernel takes.
 template <class Problem>
 std::size_t bytes_with(std::size_t scratch, const Problem& problem) {
-  return aligned(scratch) + workspace_bytes(problem);
+  return aligned(scratch) + kernel_bytes(problem);
 }
 
 template <class Problem>
 Context behind(std::size_t scratch, const Workspace& workspace, const Problem& problem,
                const Context& context) {
-  return {context.executor, {workspace.memory() + aligned(scratch), workspace_bytes(problem)}};
+  const std::size_t bytes = kernel_bytes(problem);
+  if (bytes == 0) return {context.executor, {}};
+  return {context.executor, {workspace.memory() + aligned(scratch), bytes}};
 }
 
 // The problem with its statistics as f64 in scratch memory: means, then variances, then rstds.
@@ -39,6 +41,15 @@ NormForward with_scratch(const NormForward& problem, std::byte* scratch) {
 
 std::size_t training_scratch(const NormForward& problem) {
   return 3 * doubles(problem.view.statistics());
+}
+
+// Statistics at an address that nobody reads: kernels are chosen by which are there.
+std::size_t training_bytes(const NormForward& problem) {
+  static std::byte nowhere[kAlignment];
+  NormForward inner = problem;
+  inner.statistics_dtype = DType::f64;
+  inner.mean = inner.variance = nowhere;
+  return bytes_with(training_scratch(problem), inner);
 }
 
 void store_all(void* to, DType dtype, const void* from, std::int64_t count) {
@@ -80,6 +91,13 @@ NormForward with_given(const NormForward& problem, std::byte* scratch) {
   return inner;
 }
 
+std::size_t normalize_bytes(const NormForward& problem) {
+  static std::byte nowhere[kAlignment];
+  NormForward inner = problem;
+  inner.given_mean = inner.given_variance = nowhere;
+  return bytes_with(normalize_scratch(problem), inner);
+}
+
 double* doubles_of(const Tensor& tensor) { return static_cast<double*>(tensor.data); }
 
 }  // namespace
@@ -104,8 +122,7 @@ Running running_to_update(const char* op, const RunningStatistics& running,
 void launch_training(const NormForward& problem, const Running& running, const Context& context) {
   if (!running.mean.given()) return launch(problem, context);
   const std::size_t scratch = training_scratch(problem);
-  const Workspace workspace(problem.op, "forward", training_workspace_bytes(problem, running),
-                            context);
+  const Workspace workspace(problem.op, "forward", training_bytes(problem), context);
   const NormForward inner = with_scratch(problem, workspace.memory());
   launch(inner, behind(scratch, workspace, inner, context));
   const std::int64_t count = problem.view.statistics();
@@ -118,15 +135,13 @@ void launch_training(const NormForward& problem, const Running& running, const C
 
 std::size_t training_workspace_bytes(const NormForward& problem, const Running& running) {
   if (!running.mean.given()) return workspace_bytes(problem);
-  static std::byte nowhere[1];
-  NormForward inner = with_scratch(problem, nowhere);
-  return bytes_with(training_scratch(problem), inner);
+  return with_slack(training_bytes(problem));
 }
 
 void launch_normalize(const NormForward& problem, const BatchNormMoments& moments,
                       const Running& running, const Context& context) {
   const std::size_t scratch = normalize_scratch(problem);
-  const Workspace workspace(problem.op, "normalize", normalize_workspace_bytes(problem), context);
+  const Workspace workspace(problem.op, "normalize", normalize_bytes(problem), context);
   std::byte* memory = workspace.memory();
   const NormForward inner = with_given(problem, memory);
   const std::int64_t channels = problem.view.statistics();
@@ -144,12 +159,11 @@ void launch_normalize(const NormForward& problem, const BatchNormMoments& moment
 }
 
 std::size_t normalize_workspace_bytes(const NormForward& problem) {
-  static std::byte nowhere[1];
-  return bytes_with(normalize_scratch(problem), with_given(problem, nowhere));
+  return with_slack(normalize_bytes(problem));
 }
 
 void launch_moments(const NormForward& problem, BatchNormMoments& moments, const Context& context) {
-  const Workspace workspace(problem.op, "moments", workspace_bytes(problem), context);
+  const Workspace workspace(problem.op, "moments", kernel_bytes(problem), context);
   launch(problem, behind(0, workspace, problem, context));
   moments.count = problem.view.empty() ? 0 : pooled_elements(problem.view);
   double* m2 = doubles_of(moments.m2);
@@ -159,7 +173,7 @@ void launch_moments(const NormForward& problem, BatchNormMoments& moments, const
 }
 
 void launch_part(const NormBackward& problem, const char* call, const Context& context) {
-  const Workspace workspace(problem.op, call, workspace_bytes(problem), context);
+  const Workspace workspace(problem.op, call, kernel_bytes(problem), context);
   launch(problem, behind(0, workspace, problem, context));
 }
 

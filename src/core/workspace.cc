@@ -1,5 +1,6 @@
 #include "src/core/workspace.h"
 
+#include <memory>
 #include <string>
 
 #include "src/core/check.h"
@@ -7,6 +8,7 @@
 namespace omninorm::internal {
 
 Workspace::Workspace(const char* op, const char* call, std::size_t bytes, const Context& context) {
+  if (bytes == 0) return;
   if (context.workspace.empty()) {
     own_.reset(new (std::align_val_t{kAlignment}) std::byte[bytes]);
     memory_ = own_.get();

@@ -193,6 +193,33 @@ HWY_INLINE void sums_of_deviations(const X* x, size_t n, float shift, double& fi
   }
 }
 
+// Mean - shift and the variance about the mean, from one pass. The variance's error is that of a
+// two-pass one times 1 + 3 * (mean - shift)^2 / variance.
+struct Deviations {
+  double delta;
+  double m2;
+};
+
+template <class X>
+HWY_INLINE Deviations deviations(const X* x, size_t n, float shift) {
+  double first, second;
+  sums_of_deviations(x, n, shift, first, second);
+  const double delta = first / static_cast<double>(n);
+  const double m2 = second / static_cast<double>(n) - delta * delta;
+  return {delta, m2 < 0 ? 0 : m2};  // keeps NaN
+}
+
+// Entries from which a row's first shift is taken: a thirty-second of the row, so that no single
+// entry can pull it more than a standard deviation off in rows past 1024, and at least a block.
+HWY_INLINE size_t sample_size(size_t n) {
+  const size_t block = block_size();
+  return HWY_MIN(n, HWY_MAX(block, n / 32 / block * block));
+}
+
+// Rows taken together, so that the latency of one row's reductions is hidden behind the others'.
+inline constexpr size_t kLanes = hn::MaxLanes(DF());
+inline constexpr size_t kFewRows = HWY_MIN(kLanes, 4);
+
 // The chunk x[0..n), n <= kChunk: sums of g = dy * weight and of g * xhat, xhat = (x - mean) *
 // rstd, lane by lane. weight has room for whole blocks, zero beyond n, in x's element order.
 template <class X, class Y>

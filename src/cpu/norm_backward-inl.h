@@ -50,8 +50,8 @@ struct BackwardRow {
 
 // through_mean, through_x and extreme of `count` rows, up to kRows.
 template <class X, class Y>
-HWY_INLINE void gradient_statistics(const NormView& view, const float* weight,
-                                    BackwardRow<X, Y>* rows, int count) {
+HWY_NOINLINE void gradient_statistics(const NormView& view, const float* weight,
+                                      BackwardRow<X, Y>* rows, int count) {
   const DF d;
   const auto c = static_cast<size_t>(view.c);
   const auto n = static_cast<double>(view.stats_c);

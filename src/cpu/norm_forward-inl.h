@@ -32,29 +32,6 @@ inline constexpr double kSmallestMeanSquare = 0x1p-100;
 // m2 - (mean - shift)^2: only (nearly) constant rows far from zero with a tiny eps get there.
 inline constexpr double kLargestCorrection = 0x1p10;
 
-// Mean - shift and the variance about the mean, from one pass. The variance's error is that of a
-// two-pass one times 1 + 3 * (mean - shift)^2 / variance.
-struct Deviations {
-  double delta;
-  double m2;
-};
-
-template <class X>
-HWY_INLINE Deviations deviations(const X* x, size_t n, float shift) {
-  double first, second;
-  sums_of_deviations(x, n, shift, first, second);
-  const double delta = first / static_cast<double>(n);
-  const double m2 = second / static_cast<double>(n) - delta * delta;
-  return {delta, m2 < 0 ? 0 : m2};  // keeps NaN
-}
-
-// Entries from which a row's first shift is taken: a thirty-second of the row, so that no single
-// entry can pull it more than a standard deviation off in rows past 1024, and at least a block.
-HWY_INLINE size_t sample_size(size_t n) {
-  const size_t block = block_size();
-  return HWY_MIN(n, HWY_MAX(block, n / 32 / block * block));
-}
-
 // One row by itself, in double after the sums: rows past kChunk, and those that statistics_of_rows
 // gives up on. False: fp32 sums were not enough; see extreme_row.h.
 template <class X, bool Center>
@@ -85,10 +62,6 @@ bool row_statistics(const X* x, size_t n, double eps, RowStatistics& result) {
   return with_eps >= kSmallestMeanSquare && std::isfinite(m2) &&
          kLargestCorrection * with_eps >= delta * delta;
 }
-
-// Rows taken together, so that the latency of one row's reductions is hidden behind the others'.
-inline constexpr size_t kLanes = hn::MaxLanes(DF());
-inline constexpr size_t kFewRows = HWY_MIN(kLanes, 4);
 
 // `count` rows of n <= kChunk entries, up to Rows: as row_statistics, in fp32 after the sums.
 // Returns the set of rows that need row_statistics.

@@ -4,13 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
-#include <numeric>
-#include <random>
-#include <thread>
 
 #include "tests/core/cases.h"
+#include "tests/core/shuffled_executor.h"
 #include "tests/core/targets.h"
 
 namespace omninorm::cases {
@@ -27,30 +24,6 @@ Bits bits(const Buffer& buffer) {
 Bits row_of(const Bits& all, std::int64_t row, std::int64_t width) {
   return {all.begin() + row * width, all.begin() + (row + 1) * width};
 }
-
-// Runs tasks in a shuffled order on several threads.
-class ShuffledExecutor final : public Executor {
- public:
-  explicit ShuffledExecutor(unsigned threads) : threads_(threads) {}
-
-  int concurrency() const override { return static_cast<int>(threads_); }
-
-  void run(std::int64_t count, Task task, void* state) override {
-    std::vector<std::int64_t> order(static_cast<std::size_t>(count));
-    std::iota(order.begin(), order.end(), 0);
-    std::shuffle(order.begin(), order.end(), random_);
-    std::atomic<std::size_t> next = 0;
-    const auto work = [&] {
-      for (std::size_t i = next++; i < order.size(); i = next++) task(state, order[i]);
-    };
-    std::vector<std::jthread> pool;
-    for (unsigned i = 0; i < threads_; ++i) pool.emplace_back(work);
-  }
-
- private:
-  unsigned threads_;
-  std::mt19937 random_{7};
-};
 
 struct Results {
   Bits y, mean, rstd, dx, dweight, dbias;

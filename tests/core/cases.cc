@@ -1,6 +1,5 @@
 #include "tests/core/cases.h"
 
-#include <functional>
 #include <numeric>
 
 namespace omninorm::cases {
@@ -13,8 +12,8 @@ std::int64_t product(const std::vector<std::int64_t>& sizes, std::size_t begin, 
 }
 
 const char* text(Layout layout) {
-  static constexpr const char* kNames[] = {"contiguous", "padded",  "packed",
-                                           "reversed",   "columns", "expanded"};
+  static constexpr const char* kNames[] = {"contiguous", "padded",   "packed",       "reversed",
+                                           "columns",    "expanded", "channels_last"};
   return kNames[static_cast<std::size_t>(layout)];
 }
 
@@ -23,93 +22,117 @@ const char* text(Values values) {
   return kNames[static_cast<std::size_t>(values)];
 }
 
-// A case with everything that follows from op and dtypes set.
-Case basic(Op op, std::vector<std::int64_t> sizes, DType dtype) {
-  Case c;
-  c.op = op;
-  c.sizes = std::move(sizes);
-  c.dtype = c.weight_dtype = c.y_dtype = dtype;
-  c.bias = op == Op::layer_norm;
-  c.eps = op == Op::layer_norm ? 1e-5 : 1e-6;
-  return c;
+// [N, C, spatial...] as N, C and the number of positions.
+struct Image {
+  explicit Image(const Case& c)
+      : n(c.sizes.at(0)), channels(c.sizes.at(1)), space(product(c.sizes, 2, c.sizes.size())) {}
+  std::int64_t n, channels, space;
+};
+
+bool pools_batch(const Case& c) {
+  return c.op == Op::batch_norm || (c.op == Op::instance_norm && c.running == Running::evaluation);
 }
 
-constexpr Op kOps[] = {Op::rms_norm, Op::layer_norm};
-constexpr DType kDTypes[] = {DType::f32, DType::bf16, DType::f16, DType::f64};
-
-// Ways in which a case can differ from the basic one; each is tried by itself on a few shapes, and
-// in turn over all widths.
-using Change = std::function<void(Case&)>;
-
-void wide_weight(Case& c) {
-  if (c.dtype != DType::f64) c.weight_dtype = DType::f32;
-}
-
-const std::vector<Change>& changes() {
-  static const std::vector<Change> list = {
-      [](Case&) {},
-      [](Case& c) { c.weight = c.bias = false; },
-      [](Case& c) { c.weight = true, c.bias = false; },
-      [](Case& c) { c.weight = c.bias = true; },
-      [](Case& c) { c.weight = false, c.bias = true; },
-      [](Case& c) { wide_weight(c); },
-      [](Case& c) { wide_weight(c), c.y_dtype = c.weight_dtype; },
-      [](Case& c) { c.weight_offset = 1.0; },
-      [](Case& c) { c.cast_policy = CastPolicy::before_weight; },
-      [](Case& c) { c.cast_policy = CastPolicy::before_weight, wide_weight(c); },
-      [](Case& c) { c.cast_policy = CastPolicy::before_weight, c.weight_offset = 1.0; },
-      [](Case& c) { c.eps = 0.5; },
-      [](Case& c) { c.eps = 0.0; },
-      [](Case& c) { c.partial = c.op == Op::rms_norm ? 0.75 : 1.0; },
-      [](Case& c) { c.partial = c.op == Op::rms_norm && c.width() >= 16 ? 0.0625 : 1.0; },
-      [](Case& c) { c.misalignment = 1; },
-      [](Case& c) { c.misalignment = 7, c.layout = Layout::padded; },
-      [](Case& c) { c.layout = Layout::padded; },
-      [](Case& c) { c.layout = Layout::packed; },
-      [](Case& c) { c.layout = Layout::reversed; },
-      [](Case& c) { c.layout = Layout::columns; },
-      [](Case& c) { c.layout = Layout::expanded; },
-      [](Case& c) { c.values = Values::shifted; },
-      [](Case& c) { c.values = Values::large; },
-      [](Case& c) { c.values = Values::small, c.eps = 0.0; },
-  };
-  return list;
-}
-
-// partial * width of tiny widths would round down to nothing.
-bool possible(const Case& c) {
-  const bool partial_is_empty =
-      static_cast<std::int64_t>(static_cast<double>(c.width()) * c.partial) == 0;
-  return !(c.width() > 0 && partial_is_empty);
-}
-
-// eps 0 needs rows that do not consist of one value.
-void keep_finite(Case& c) {
-  if (c.op == Op::layer_norm && c.width() == 1 && c.eps == 0.0) c.eps = 1e-5;
-}
-
-void add(std::vector<Case>& list, Case c) {
-  keep_finite(c);
-  if (possible(c)) list.push_back(std::move(c));
-}
+std::int64_t quotient(std::int64_t a, std::int64_t b) { return b == 0 ? 0 : a / b; }
 
 }  // namespace
 
+const char* name(Op op) {
+  static constexpr const char* kNames[] = {"rms_norm",     "layer_norm",    "grouped_layer_norm",
+                                           "group_norm",   "instance_norm", "batch_norm",
+                                           "add_rms_norm", "add_layer_norm"};
+  return kNames[static_cast<std::size_t>(op)];
+}
+
+bool Case::adds() const { return op == Op::add_rms_norm || op == Op::add_layer_norm; }
+
+bool Case::centred() const { return op != Op::rms_norm && op != Op::add_rms_norm && !uncentred; }
+
+bool Case::channels() const {
+  return op == Op::group_norm || op == Op::instance_norm || op == Op::batch_norm ||
+         (op == Op::grouped_layer_norm && per_position);
+}
+
+std::int64_t Case::elements() const { return product(sizes, 0, sizes.size()); }
+
+std::vector<std::int64_t> Case::affine_shape() const {
+  if (channels()) return {sizes.at(1)};
+  if (op == Op::grouped_layer_norm) return {sizes.back()};
+  return {sizes.end() - normalized_dims, sizes.end()};
+}
+
+std::vector<std::int64_t> Case::statistics_shape() const {
+  if (!channels()) {
+    const int kept = op == Op::grouped_layer_norm ? 1 : normalized_dims;
+    std::vector<std::int64_t> shape(sizes.begin(), sizes.end() - kept);
+    if (op == Op::grouped_layer_norm) shape.push_back(groups);
+    return shape;
+  }
+  if (pools_batch(*this)) return {sizes.at(1)};
+  if (op == Op::instance_norm) return {sizes.at(0), sizes.at(1)};
+  std::vector<std::int64_t> shape{sizes.at(0)};
+  if (per_position) shape.insert(shape.end(), sizes.begin() + 2, sizes.end());
+  shape.push_back(groups);
+  return shape;
+}
+
 std::int64_t Case::rows() const {
-  return product(sizes, 0, sizes.size() - static_cast<std::size_t>(normalized_dims));
+  const std::vector<std::int64_t> shape = statistics_shape();
+  return product(shape, 0, shape.size());
 }
 
 std::int64_t Case::width() const {
-  return product(sizes, sizes.size() - static_cast<std::size_t>(normalized_dims), sizes.size());
+  if (!channels()) {
+    const std::vector<std::int64_t> shape = affine_shape();
+    return quotient(product(shape, 0, shape.size()), groups);
+  }
+  const Image image(*this);
+  if (pools_batch(*this)) return image.n * image.space;
+  if (op == Op::instance_norm) return image.space;
+  return quotient(image.channels, groups) * (per_position ? 1 : image.space);
+}
+
+std::int64_t Case::channel_of(std::int64_t element) const {
+  if (channels()) {
+    const Image image(*this);
+    return element / image.space % image.channels;
+  }
+  const std::vector<std::int64_t> shape = affine_shape();
+  return element % product(shape, 0, shape.size());
+}
+
+std::int64_t Case::pool_of(std::int64_t element) const {
+  const std::int64_t channel = channel_of(element);
+  if (!channels()) {
+    const std::vector<std::int64_t> shape = affine_shape();
+    const std::int64_t d = product(shape, 0, shape.size());
+    return element / d * groups + channel / (d / groups);
+  }
+  const Image image(*this);
+  if (pools_batch(*this)) return channel;
+  const std::int64_t n = element / (image.space * image.channels), s = element % image.space;
+  if (op == Op::instance_norm) return n * image.channels + channel;
+  const std::int64_t group = channel / (image.channels / groups);
+  return per_position ? (n * image.space + s) * groups + group : n * groups + group;
 }
 
 std::string name(const Case& c) {
-  std::string result = c.op == Op::rms_norm ? "rms_norm" : "layer_norm";
+  std::string result = name(c.op);
   for (std::size_t i = 0; i < c.sizes.size(); ++i) {
     result += i == 0 ? "_" : "x";
     result += std::to_string(c.sizes[i]);
   }
   if (c.normalized_dims != 1) result += "_last" + std::to_string(c.normalized_dims);
+  if (c.groups != 1) result += "_groups_" + std::to_string(c.groups);
+  if (c.per_position) result += "_per_position";
+  if (c.uncentred) result += "_uncentred";
+  if (c.activation == Activation::relu) result += "_relu";
+  if (c.activation == Activation::silu) result += "_silu";
+  if (c.running == Running::updated) result += "_running";
+  if (c.running == Running::evaluation) result += "_evaluation";
+  if (c.momentum != 0.1)
+    result += "_momentum_" + std::to_string(static_cast<int>(c.momentum * 100));
+  if (!c.dsum) result += "_no_dsum";
   result += std::string("_") + omninorm::name(c.dtype);
   if (c.y_dtype != c.dtype) result += std::string("_y_") + omninorm::name(c.y_dtype);
   if (c.weight) result += std::string("_weight_") + omninorm::name(c.weight_dtype);
@@ -123,44 +146,6 @@ std::string name(const Case& c) {
   if (c.misalignment != 0) result += "_misaligned_" + std::to_string(c.misalignment);
   if (c.values != Values::normal) result += std::string("_") + text(c.values);
   return result;
-}
-
-std::vector<Case> all_cases() {
-  // Around the lanes of every vector and the blocks of several, up to rows that leave L1.
-  static constexpr std::int64_t kWidths[] = {1,   2,   3,   4,   5,   7,   8,    9,    15,   16,
-                                             17,  31,  32,  33,  63,  64,  65,   100,  127,  128,
-                                             129, 255, 256, 257, 511, 768, 1000, 1024, 1025, 4099};
-  std::vector<Case> list;
-  std::size_t turn = 0;
-  for (const Op op : kOps) {
-    for (const DType dtype : kDTypes) {
-      for (const std::int64_t width : kWidths) {
-        add(list, basic(op, {3, width}, dtype));
-        Case varied = basic(op, {2, 5, width}, dtype);
-        changes()[turn++ % changes().size()](varied);
-        add(list, varied);
-      }
-      for (const Change& change : changes()) {
-        for (const std::int64_t width : {24, 131}) {
-          Case c = basic(op, {2, 3, 4, width}, dtype);
-          change(c);
-          add(list, c);
-        }
-        Case several = basic(op, {4, 2, 3, 7}, dtype);
-        several.normalized_dims = 3;
-        change(several);
-        add(list, several);
-      }
-      for (const std::vector<std::int64_t>& sizes :
-           {std::vector<std::int64_t>{0, 8}, {8, 0}, {0, 0}, {5}, {67, 33}, {1, 1}}) {
-        add(list, basic(op, sizes, dtype));
-      }
-      Case unsaved = basic(op, {3, 40}, dtype);
-      unsaved.statistics = false;
-      add(list, unsaved);
-    }
-  }
-  return list;
 }
 
 RmsNormOptions rms_norm_options(const Case& c) {
@@ -178,24 +163,150 @@ LayerNormOptions layer_norm_options(const Case& c) {
           .normalized_dims = c.normalized_dims};
 }
 
-void forward(const Case& c, const NormForwardArgs& args, const Context& context) {
-  if (c.op == Op::rms_norm) return rms_norm_forward(args, rms_norm_options(c), context);
-  layer_norm_forward(args, layer_norm_options(c), context);
+GroupedLayerNormOptions grouped_layer_norm_options(const Case& c) {
+  return {.eps = c.eps,
+          .groups = c.groups,
+          .center = !c.uncentred,
+          .per_position = c.per_position,
+          .allow_degenerate = true,
+          .weight_offset = c.weight_offset,
+          .cast_policy = c.cast_policy};
 }
 
-void backward(const Case& c, const NormBackwardArgs& args, const Context& context) {
-  if (c.op == Op::rms_norm) return rms_norm_backward(args, rms_norm_options(c), context);
-  layer_norm_backward(args, layer_norm_options(c), context);
+GroupNormOptions group_norm_options(const Case& c) {
+  return {.num_groups = c.groups,
+          .eps = c.eps,
+          .weight_offset = c.weight_offset,
+          .activation = c.activation};
 }
 
-std::size_t forward_workspace(const Case& c, const NormForwardArgs& args) {
-  if (c.op == Op::rms_norm) return rms_norm_forward_workspace(args, rms_norm_options(c));
-  return layer_norm_forward_workspace(args, layer_norm_options(c));
+InstanceNormOptions instance_norm_options(const Case& c) {
+  return {.eps = c.eps,
+          .momentum = c.momentum,
+          .use_running = c.running == Running::evaluation,
+          .weight_offset = c.weight_offset,
+          .activation = c.activation};
 }
 
-std::size_t backward_workspace(const Case& c, const NormBackwardArgs& args) {
-  if (c.op == Op::rms_norm) return rms_norm_backward_workspace(args, rms_norm_options(c));
-  return layer_norm_backward_workspace(args, layer_norm_options(c));
+BatchNormOptions batch_norm_options(const Case& c) {
+  return {.eps = c.eps,
+          .momentum = c.momentum,
+          .training = c.running != Running::evaluation,
+          .weight_offset = c.weight_offset,
+          .activation = c.activation};
+}
+
+namespace {
+
+AddNormForwardArgs add_args(const ForwardCall& args) {
+  return {.x = args.x,
+          .residual = args.residual,
+          .weight = args.weight,
+          .bias = args.bias,
+          .sum = args.sum,
+          .y = args.y,
+          .mean = args.mean,
+          .rstd = args.rstd};
+}
+
+AddNormBackwardArgs add_args(const BackwardCall& args) {
+  return {.sum = args.x,
+          .weight = args.weight,
+          .mean = args.mean,
+          .rstd = args.rstd,
+          .dy = args.dy,
+          .dsum = args.dsum,
+          .dx = args.dx,
+          .dweight = args.dweight,
+          .dbias = args.dbias};
+}
+
+}  // namespace
+
+void forward(const Case& c, const ForwardCall& args, const Context& context) {
+  switch (c.op) {
+    case Op::rms_norm:
+      return rms_norm_forward(args, rms_norm_options(c), context);
+    case Op::layer_norm:
+      return layer_norm_forward(args, layer_norm_options(c), context);
+    case Op::grouped_layer_norm:
+      return grouped_layer_norm_forward(args, grouped_layer_norm_options(c), context);
+    case Op::group_norm:
+      return group_norm_forward(args, group_norm_options(c), context);
+    case Op::instance_norm:
+      return instance_norm_forward(args, args.running, instance_norm_options(c), context);
+    case Op::batch_norm:
+      return batch_norm_forward(args, args.running, batch_norm_options(c), context);
+    case Op::add_rms_norm:
+      return add_rms_norm_forward(add_args(args), rms_norm_options(c), context);
+    case Op::add_layer_norm:
+      return add_layer_norm_forward(add_args(args), layer_norm_options(c), context);
+  }
+}
+
+void backward(const Case& c, const BackwardCall& args, const Context& context) {
+  switch (c.op) {
+    case Op::rms_norm:
+      return rms_norm_backward(args, rms_norm_options(c), context);
+    case Op::layer_norm:
+      return layer_norm_backward(args, layer_norm_options(c), context);
+    case Op::grouped_layer_norm:
+      return grouped_layer_norm_backward(args, grouped_layer_norm_options(c), context);
+    case Op::group_norm:
+      return group_norm_backward(args, group_norm_options(c), context);
+    case Op::instance_norm:
+      return instance_norm_backward(args, args.running, instance_norm_options(c), context);
+    case Op::batch_norm:
+      return batch_norm_backward(args, args.running, batch_norm_options(c), context);
+    case Op::add_rms_norm:
+      return add_rms_norm_backward(add_args(args), rms_norm_options(c), context);
+    case Op::add_layer_norm:
+      return add_layer_norm_backward(add_args(args), layer_norm_options(c), context);
+  }
+}
+
+std::size_t forward_workspace(const Case& c, const ForwardCall& args) {
+  switch (c.op) {
+    case Op::rms_norm:
+      return rms_norm_forward_workspace(args, rms_norm_options(c));
+    case Op::layer_norm:
+      return layer_norm_forward_workspace(args, layer_norm_options(c));
+    case Op::grouped_layer_norm:
+      return grouped_layer_norm_forward_workspace(args, grouped_layer_norm_options(c));
+    case Op::group_norm:
+      return group_norm_forward_workspace(args, group_norm_options(c));
+    case Op::instance_norm:
+      return instance_norm_forward_workspace(args, args.running, instance_norm_options(c));
+    case Op::batch_norm:
+      return batch_norm_forward_workspace(args, args.running, batch_norm_options(c));
+    case Op::add_rms_norm:
+      return add_rms_norm_forward_workspace(add_args(args), rms_norm_options(c));
+    case Op::add_layer_norm:
+      return add_layer_norm_forward_workspace(add_args(args), layer_norm_options(c));
+  }
+  return 0;
+}
+
+std::size_t backward_workspace(const Case& c, const BackwardCall& args) {
+  switch (c.op) {
+    case Op::rms_norm:
+      return rms_norm_backward_workspace(args, rms_norm_options(c));
+    case Op::layer_norm:
+      return layer_norm_backward_workspace(args, layer_norm_options(c));
+    case Op::grouped_layer_norm:
+      return grouped_layer_norm_backward_workspace(args, grouped_layer_norm_options(c));
+    case Op::group_norm:
+      return group_norm_backward_workspace(args, group_norm_options(c));
+    case Op::instance_norm:
+      return instance_norm_backward_workspace(args, args.running, instance_norm_options(c));
+    case Op::batch_norm:
+      return batch_norm_backward_workspace(args, args.running, batch_norm_options(c));
+    case Op::add_rms_norm:
+      return add_rms_norm_backward_workspace(add_args(args), rms_norm_options(c));
+    case Op::add_layer_norm:
+      return add_layer_norm_backward_workspace(add_args(args), layer_norm_options(c));
+  }
+  return 0;
 }
 
 }  // namespace omninorm::cases

@@ -11,17 +11,34 @@
 
 namespace omninorm::cases {
 
-enum class Op : std::uint8_t { rms_norm, layer_norm };
+enum class Op : std::uint8_t {
+  rms_norm,
+  layer_norm,
+  grouped_layer_norm,
+  group_norm,
+  instance_norm,
+  batch_norm,
+  add_rms_norm,
+  add_layer_norm,
+};
+inline constexpr Op kAllOps[] = {Op::rms_norm,     Op::layer_norm,    Op::grouped_layer_norm,
+                                 Op::group_norm,   Op::instance_norm, Op::batch_norm,
+                                 Op::add_rms_norm, Op::add_layer_norm};
+const char* name(Op op);
 
 // How x, dy, y and dx lie in memory (y and dx are contiguous where a layout cannot be written to).
 enum class Layout : std::uint8_t {
   contiguous,
-  padded,    // rows 5 elements apart
-  packed,    // the q of [..., T, 3, H, D] memory: no single stride walks the rows
-  reversed,  // the outermost dimension runs backwards
-  columns,   // the innermost dimension is not the one with stride 1
-  expanded,  // all rows are one (inputs only)
+  padded,         // rows 5 elements apart
+  packed,         // the q of [..., T, 3, H, D] memory: no single stride walks the rows
+  reversed,       // the outermost dimension runs backwards
+  columns,        // the innermost dimension is not the one with stride 1
+  expanded,       // all rows are one (inputs only)
+  channels_last,  // of [N, C, spatial...]: C has stride 1
 };
+
+// What batch_norm and instance_norm do with running statistics.
+enum class Running : std::uint8_t { none, updated, evaluation };
 
 enum class Values : std::uint8_t {
   normal,   // mean 0.1, standard deviation 1
@@ -32,8 +49,15 @@ enum class Values : std::uint8_t {
 
 struct Case {
   Op op = Op::rms_norm;
-  std::vector<std::int64_t> sizes;  // of x
-  int normalized_dims = 1;
+  std::vector<std::int64_t> sizes;           // of x
+  int normalized_dims = 1;                   // rms_norm, layer_norm and their add_ forms
+  std::int64_t groups = 1;                   // grouped_layer_norm and group_norm
+  bool per_position = false;                 // grouped_layer_norm: of [N, C, spatial...]
+  bool uncentred = false;                    // grouped_layer_norm
+  Activation activation = Activation::none;  // group_norm, instance_norm, batch_norm
+  Running running = Running::none;           // instance_norm, batch_norm
+  double momentum = 0.1;                     // likewise
+  bool dsum = true;                          // add_*: backward gets a gradient of the sum
   DType dtype = DType::f32;
   DType weight_dtype = DType::f32;
   DType y_dtype = DType::f32;
@@ -48,8 +72,17 @@ struct Case {
   std::int64_t misalignment = 0;  // elements past a 64-byte boundary that every tensor starts at
   Values values = Values::normal;
 
-  std::int64_t rows() const;
-  std::int64_t width() const;  // elements that are normalised together
+  std::int64_t rows() const;   // sets of elements that share statistics
+  std::int64_t width() const;  // elements in each
+  std::int64_t elements() const;
+  bool adds() const;
+  bool centred() const;
+  bool channels() const;                               // x is [N, C, spatial...]
+  std::vector<std::int64_t> affine_shape() const;      // of weight and bias
+  std::vector<std::int64_t> statistics_shape() const;  // of mean and rstd
+  // Of an element, by its row-major index: which statistics and which weight it has.
+  std::int64_t pool_of(std::int64_t element) const;
+  std::int64_t channel_of(std::int64_t element) const;
 };
 
 // Letters, digits and underscores: a GoogleTest name.
@@ -59,15 +92,32 @@ std::string name(const Case& c);
 // options taken in turn, then every option, affine form, layout and kind of value by itself.
 std::vector<Case> all_cases();
 
+// The arguments of every op; those of add_*'s backward name the sum x.
+struct ForwardCall : NormForwardArgs {
+  ForwardCall(const NormForwardArgs& args) : NormForwardArgs(args) {}
+  ConstTensor residual{};
+  Tensor sum{};
+  RunningStatistics running{};
+};
+struct BackwardCall : NormBackwardArgs {
+  BackwardCall(const NormBackwardArgs& args) : NormBackwardArgs(args) {}
+  ConstTensor dsum{};
+  RunningStatistics running{};
+};
+
 // The options of a case as the ops take them.
 RmsNormOptions rms_norm_options(const Case& c);
 LayerNormOptions layer_norm_options(const Case& c);
+GroupedLayerNormOptions grouped_layer_norm_options(const Case& c);
+GroupNormOptions group_norm_options(const Case& c);
+InstanceNormOptions instance_norm_options(const Case& c);
+BatchNormOptions batch_norm_options(const Case& c);
 
 // Calls the op of the case.
-void forward(const Case& c, const NormForwardArgs& args, const Context& context = {});
-void backward(const Case& c, const NormBackwardArgs& args, const Context& context = {});
-std::size_t forward_workspace(const Case& c, const NormForwardArgs& args);
-std::size_t backward_workspace(const Case& c, const NormBackwardArgs& args);
+void forward(const Case& c, const ForwardCall& args, const Context& context = {});
+void backward(const Case& c, const BackwardCall& args, const Context& context = {});
+std::size_t forward_workspace(const Case& c, const ForwardCall& args);
+std::size_t backward_workspace(const Case& c, const BackwardCall& args);
 
 // Memory for one tensor. Every byte starts as 0xff, a NaN in each dtype, so an element that was not
 // written shows, and so does one that was read where there is none.
@@ -100,10 +150,14 @@ class Buffer {
 struct Tensors {
   explicit Tensors(const Case& c);
 
-  Buffer x, weight, bias, y, mean, rstd, dy, dx, dweight, dbias;
+  Buffer x, residual, weight, bias, sum, y, mean, rstd, running_mean, running_var;
+  Buffer dy, dsum, dx, dweight, dbias;
+  std::int64_t num_batches_tracked = 0;
+  std::vector<double> running_mean_before, running_var_before;
+  bool evaluation = false;
 
-  NormForwardArgs forward_args();
-  NormBackwardArgs backward_args();
+  ForwardCall forward_args();
+  BackwardCall backward_args();
   std::string damage() const;  // of any of them
 };
 
@@ -120,22 +174,30 @@ struct Tensors {
 //   dx       rstd k(d) u (|g| + mean|g| + |xhat| mean|g xhat|), + v
 //   dweight  k(n) u sum|dy xhat|, + v
 //   dbias    k(n) u sum|dy|, + v
+//   sum      u |x + residual|, + v
 // clang-format on
 //
 // where w is weight + weight_offset and g = dy w. With before_weight, xhat near a tie may round to
 // either neighbour: one step of x's dtype in xhat more, in y and in every term of dweight.
+//
+// An activation passes on the error of its argument z times its largest slope (1 for relu, 1.1 for
+// silu), and adds 16u |z|. Backward's slope is off by half the error of z for silu, whose second
+// derivative is at most 1/2, by 16u, and by 1 for relu where z may lie on either side of 0; that
+// much of dy goes into dx, dweight and dbias like dy itself. Running variances take the error of
+// variance, (2 k(d) u + (error of mean * rstd)^2) of variance + eps.
 struct Expected {
   std::vector<double> value;
   std::vector<double> bound;
 };
 
 struct ForwardTruth {
-  Expected y, mean, rstd;
+  Expected sum, y, mean, rstd, running_mean, running_var;
 };
 struct BackwardTruth {
   Expected dx, dweight, dbias;
 };
 
+// After forward: add_*'s norm is that of the sum that `tensors` holds.
 ForwardTruth forward_truth(const Case& c, const Tensors& tensors);
 
 // From the mean and rstd that `tensors` holds.

@@ -18,6 +18,16 @@ Dims strides_of(const std::vector<std::int64_t>& sizes, Layout layout, int norma
   const std::size_t rank = sizes.size();
   const std::size_t rows = rank - std::min(rank, static_cast<std::size_t>(normalized_dims));
   std::int64_t stride = 1;
+  if (layout == Layout::channels_last) {
+    strides[1] = 1;
+    stride = std::max<std::int64_t>(sizes[1], 1);
+    for (std::size_t i = rank; i-- > 0;) {
+      if (i == 1) continue;
+      strides[i] = stride;
+      stride *= std::max<std::int64_t>(sizes[i], 1);
+    }
+    return strides;
+  }
   if (layout == Layout::columns) {
     for (std::size_t i = 0; i < rank; ++i) {
       strides[i] = stride;
@@ -63,7 +73,7 @@ std::vector<double> normal(std::int64_t count, std::uint64_t seed, double mean, 
 }
 
 std::vector<double> input_values(const Case& c, std::uint64_t seed) {
-  const std::int64_t count = c.rows() * c.width();
+  const std::int64_t count = c.elements();
   const bool half = c.dtype == DType::f16;
   switch (c.values) {
     case Values::normal:
@@ -135,61 +145,86 @@ Tensors::Tensors(const Case& c) {
   const auto seed = static_cast<std::uint64_t>(c.rows() * 1000003 + c.width());
   const bool writable = c.layout != Layout::expanded;
   const Layout output = writable ? c.layout : Layout::contiguous;
-  const auto rank = static_cast<std::ptrdiff_t>(c.sizes.size());
-  const std::vector<std::int64_t> rows(c.sizes.begin(), c.sizes.begin() + rank - c.normalized_dims);
-  const std::vector<std::int64_t> shape(c.sizes.begin() + rank - c.normalized_dims, c.sizes.end());
+  const std::vector<std::int64_t> shape = c.affine_shape();
   const DType statistics = c.dtype == DType::f64 ? DType::f64 : DType::f32;
+  const int pooled_dims = c.channels() ? static_cast<int>(c.sizes.size()) - 1 : c.normalized_dims;
   const auto like_x = [&](DType dtype, Layout layout) {
-    return Buffer(dtype, c.sizes, layout, c.misalignment, c.normalized_dims);
+    return Buffer(dtype, c.sizes, layout, c.misalignment, pooled_dims);
   };
-  const auto affine = [&](DType dtype) {
-    return Buffer(dtype, shape, Layout::contiguous, c.misalignment);
+  const auto affine = [&](DType dtype, double mean, double deviation, std::uint64_t more) {
+    Buffer result(dtype, shape, Layout::contiguous, c.misalignment);
+    result.fill(normal(result.tensor().elements(), seed + more, mean, deviation));
+    return result;
   };
+  evaluation = c.running == Running::evaluation;
   x = like_x(c.dtype, c.layout);
   x.fill(input_values(c, seed));
   dy = like_x(c.y_dtype, c.layout);
-  dy.fill(normal(c.rows() * c.width(), seed + 1, 0.1, 1.0));
+  dy.fill(normal(c.elements(), seed + 1, 0.1, 1.0));
   y = like_x(c.y_dtype, output);
   dx = like_x(c.dtype, output);
+  if (c.adds()) {
+    residual = like_x(c.dtype, c.layout);
+    residual.fill(input_values(c, seed + 4));
+    sum = like_x(c.dtype, output);
+    if (c.dsum) dsum = like_x(c.dtype, c.layout);
+    if (c.dsum) dsum.fill(normal(c.elements(), seed + 5, 0.1, 1.0));
+  }
   if (c.weight) {
-    weight = affine(c.weight_dtype);
-    weight.fill(normal(c.width(), seed + 2, 1.0 - c.weight_offset, 0.5));
-    dweight = affine(c.weight_dtype);
+    weight = affine(c.weight_dtype, 1.0 - c.weight_offset, 0.5, 2);
+    dweight = Buffer(c.weight_dtype, shape, Layout::contiguous, c.misalignment);
   }
   if (c.bias) {
-    bias = affine(c.weight_dtype);
-    bias.fill(normal(c.width(), seed + 3, 0.0, 0.5));
-    dbias = affine(c.weight_dtype);
+    bias = affine(c.weight_dtype, 0.0, 0.5, 3);
+    dbias = Buffer(c.weight_dtype, shape, Layout::contiguous, c.misalignment);
+  }
+  if (c.running != Running::none) {
+    running_mean = affine(statistics, 0.2, 0.3, 6);
+    running_var = affine(statistics, 1.5, 0.1, 7);
+    running_mean_before = running_mean.values();
+    running_var_before = running_var.values();
   }
   if (!c.statistics) return;
-  rstd = Buffer(statistics, rows, Layout::contiguous, c.misalignment);
-  if (c.op == Op::layer_norm) mean = Buffer(statistics, rows, Layout::contiguous, c.misalignment);
+  rstd = Buffer(statistics, c.statistics_shape(), Layout::contiguous, c.misalignment);
+  if (c.centred()) {
+    mean = Buffer(statistics, c.statistics_shape(), Layout::contiguous, c.misalignment);
+  }
 }
 
-NormForwardArgs Tensors::forward_args() {
-  return {.x = x.tensor(),
-          .weight = weight.tensor(),
-          .bias = bias.tensor(),
-          .y = y.tensor(),
-          .mean = mean.tensor(),
-          .rstd = rstd.tensor()};
+ForwardCall Tensors::forward_args() {
+  ForwardCall call(NormForwardArgs{.x = x.tensor(),
+                                   .weight = weight.tensor(),
+                                   .bias = bias.tensor(),
+                                   .y = y.tensor(),
+                                   .mean = mean.tensor(),
+                                   .rstd = rstd.tensor()});
+  call.residual = residual.tensor();
+  call.sum = sum.tensor();
+  call.running = {running_mean.tensor(), running_var.tensor(), &num_batches_tracked};
+  return call;
 }
 
-NormBackwardArgs Tensors::backward_args() {
-  return {.x = x.tensor(),
-          .weight = weight.tensor(),
-          .mean = mean.tensor(),
-          .rstd = rstd.tensor(),
-          .dy = dy.tensor(),
-          .dx = dx.tensor(),
-          .dweight = dweight.tensor(),
-          .dbias = dbias.tensor()};
+BackwardCall Tensors::backward_args() {
+  BackwardCall call(NormBackwardArgs{.x = sum.tensor().given() ? sum.tensor() : x.tensor(),
+                                     .weight = weight.tensor(),
+                                     .bias = bias.tensor(),
+                                     .mean = evaluation ? Tensor() : mean.tensor(),
+                                     .rstd = evaluation ? Tensor() : rstd.tensor(),
+                                     .dy = dy.tensor(),
+                                     .dx = dx.tensor(),
+                                     .dweight = dweight.tensor(),
+                                     .dbias = dbias.tensor()});
+  call.dsum = dsum.tensor();
+  call.running = {running_mean.tensor(), running_var.tensor(), nullptr};
+  return call;
 }
 
 std::string Tensors::damage() const {
-  const Buffer* all[] = {&x, &weight, &bias, &y, &mean, &rstd, &dy, &dx, &dweight, &dbias};
-  const char* names[] = {"x",    "weight", "bias", "y",       "mean",
-                         "rstd", "dy",     "dx",   "dweight", "dbias"};
+  const Buffer* all[] = {&x,  &residual,     &weight,      &bias, &sum,  &y,       &mean, &rstd,
+                         &dy, &running_mean, &running_var, &dx,   &dsum, &dweight, &dbias};
+  const char* names[] = {"x",           "residual", "weight", "bias",    "sum",
+                         "y",           "mean",     "rstd",   "dy",      "running_mean",
+                         "running_var", "dx",       "dsum",   "dweight", "dbias"};
   for (std::size_t i = 0; i < std::size(all); ++i) {
     if (const std::string damage = all[i]->damage(); !damage.empty()) {
       return std::string(names[i]) + ": " + damage;

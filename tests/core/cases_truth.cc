@@ -1,6 +1,6 @@
-// The definitions of include/omninorm/norm.h once more, written for plain rows and independent of
-// src/ (but for the conversions, which dtype_test checks), beside the error that arithmetic in the
-// library's precision may leave.
+// The definitions of include/omninorm/norm.h once more, written for sets of elements and
+// independent of src/ (but for the conversions, which dtype_test checks), beside the error that
+// arithmetic in the library's precision may leave.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -54,25 +54,55 @@ void append(Expected& expected, DType dtype, Real value, Real error) {
   expected.bound.push_back(static_cast<double>(error + rounding));
 }
 
+// Elements that share statistics, in row-major order.
+using Pool = std::vector<std::size_t>;
+
+std::vector<Pool> pools_of(const Case& c) {
+  std::vector<Pool> pools(static_cast<std::size_t>(c.rows()));
+  for (std::int64_t i = 0; i < c.elements(); ++i) {
+    pools.at(static_cast<std::size_t>(c.pool_of(i))).push_back(static_cast<std::size_t>(i));
+  }
+  return pools;
+}
+
+std::size_t channel(const Case& c, std::size_t element) {
+  return static_cast<std::size_t>(c.channel_of(static_cast<std::int64_t>(element)));
+}
+
 struct Row {
-  Real mean = 0, rstd = 0, mean_error = 0, rstd_error = 0;
+  Real mean = 0, rstd = 0, variance = 0, mean_error = 0, rstd_error = 0, variance_error = 0;
 };
 
-Row statistics(const Case& c, const double* x) {
-  const auto pooled = static_cast<std::int64_t>(static_cast<double>(c.width()) * c.partial);
+// Of the first int(partial * size) elements of a pool.
+Row statistics(const Case& c, const Pool& pool, const std::vector<double>& values) {
+  const auto pooled = static_cast<std::int64_t>(static_cast<double>(pool.size()) * c.partial);
   const Real count = static_cast<Real>(std::max<std::int64_t>(pooled, 1));
   const double ku = sum_growth(pooled) * working_roundoff(c.dtype);
+  const auto x = [&](std::int64_t i) { return values[pool[static_cast<std::size_t>(i)]]; };
   Row row;
-  Real magnitude = 0, m2 = 0;
-  if (c.op == Op::layer_norm) {
-    for (std::int64_t i = 0; i < pooled; ++i) row.mean += x[i] / count;
-    for (std::int64_t i = 0; i < pooled; ++i) magnitude += std::abs(x[i]) / count;
+  Real magnitude = 0;
+  if (c.centred()) {
+    for (std::int64_t i = 0; i < pooled; ++i) row.mean += x(i) / count;
+    for (std::int64_t i = 0; i < pooled; ++i) magnitude += std::abs(x(i)) / count;
   }
-  for (std::int64_t i = 0; i < pooled; ++i) m2 += (x[i] - row.mean) * (x[i] - row.mean) / count;
-  row.rstd = 1 / std::sqrt(m2 + static_cast<Real>(c.eps));
+  for (std::int64_t i = 0; i < pooled; ++i) {
+    row.variance += (x(i) - row.mean) * (x(i) - row.mean) / count;
+  }
+  row.rstd = 1 / std::sqrt(row.variance + static_cast<Real>(c.eps));
   row.mean_error = ku * magnitude;
   const Real off = row.mean_error * row.rstd;
   row.rstd_error = row.rstd * (ku + off * off);
+  row.variance_error = (2 * ku + off * off) * (row.variance + static_cast<Real>(c.eps));
+  return row;
+}
+
+// Evaluation: of one channel's running statistics.
+Row running_statistics(const Case& c, const Tensors& tensors, std::size_t index) {
+  Row row;
+  row.mean = tensors.running_mean_before[index];
+  row.variance = tensors.running_var_before[index];
+  row.rstd = 1 / std::sqrt(row.variance + static_cast<Real>(c.eps));
+  row.rstd_error = 4 * working_roundoff(c.dtype) * row.rstd;
   return row;
 }
 
@@ -87,81 +117,204 @@ Real policy_value(const Case& c, Real xhat) {
   return internal::rounded(c.dtype, static_cast<double>(xhat));
 }
 
+std::size_t affine_size(const Case& c) {
+  std::int64_t size = 1;
+  for (const std::int64_t n : c.affine_shape()) size *= n;
+  return static_cast<std::size_t>(size);
+}
+
 std::vector<double> scales(const Case& c, const Tensors& tensors) {
-  if (!c.weight) return std::vector<double>(static_cast<std::size_t>(c.width()), 1.0);
+  if (!c.weight) return std::vector<double>(affine_size(c), 1.0);
   std::vector<double> result = tensors.weight.values();
   for (double& value : result) value += c.weight_offset;
   return result;
+}
+
+std::vector<double> shifts(const Case& c, const Tensors& tensors) {
+  return c.bias ? tensors.bias.values() : std::vector<double>(affine_size(c), 0.0);
+}
+
+Real activated(const Case& c, Real z) {
+  if (c.activation == Activation::relu) return std::max<Real>(z, 0);
+  return c.activation == Activation::silu ? z / (1 + std::exp(-z)) : z;
+}
+
+// The derivative of the activation at z, and how far off it is where z is.
+struct Slope {
+  Real value = 1, error = 0;
+};
+
+Slope slope(const Case& c, Real z, Real z_error, double u) {
+  if (c.activation == Activation::relu) {
+    return {z > 0 ? Real{1} : Real{0}, std::abs(z) <= z_error && z_error > 0 ? Real{1} : Real{0}};
+  }
+  if (c.activation == Activation::none) return {};
+  const Real s = 1 / (1 + std::exp(-z));
+  return {s * (1 + z * (1 - s)), z_error / 2 + 16 * u};
+}
+
+// What running statistics become: those of each channel averaged over images.
+void append_running(const Case& c, const Tensors& tensors, const std::vector<Row>& rows,
+                    ForwardTruth& truth) {
+  const DType kept = c.dtype == DType::f64 ? DType::f64 : DType::f32;
+  const std::size_t channels = affine_size(c);
+  const std::size_t images = channels == 0 ? 0 : rows.size() / channels;
+  const Real unbiased = c.width() > 1 ? Real(c.width()) / Real(c.width() - 1) : Real{0};
+  const bool changes = c.running == Running::updated && c.elements() > 0;
+  const Real m = changes ? Real(c.momentum) : Real{0};
+  for (std::size_t i = 0; i < channels; ++i) {
+    Row mean;
+    for (std::size_t n = 0; n < images && changes; ++n) {
+      const Row& row = rows[n * channels + i];
+      mean.mean += row.mean / Real(images);
+      mean.mean_error += row.mean_error / Real(images);
+      mean.variance += unbiased * row.variance / Real(images);
+      mean.variance_error += unbiased * row.variance_error / Real(images);
+    }
+    append(truth.running_mean, kept, (1 - m) * tensors.running_mean_before[i] + m * mean.mean,
+           m * mean.mean_error);
+    append(truth.running_var, kept, (1 - m) * tensors.running_var_before[i] + m * mean.variance,
+           m * mean.variance_error);
+  }
+}
+
+void append_sum(const Case& c, const Tensors& tensors, ForwardTruth& truth) {
+  const std::vector<double> x = tensors.x.values(), residual = tensors.residual.values();
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const Real sum = static_cast<Real>(x[i]) + residual[i];
+    append(truth.sum, c.dtype, sum, working_roundoff(c.dtype) * std::abs(sum));
+  }
+}
+
+void resize(Expected& expected, std::int64_t count) {
+  expected.value.resize(static_cast<std::size_t>(count));
+  expected.bound.resize(static_cast<std::size_t>(count));
+}
+
+// Puts a value at an index instead of at the end.
+void put(Expected& expected, std::size_t index, DType dtype, Real value, Real error) {
+  Expected one;
+  append(one, dtype, value, error);
+  expected.value[index] = one.value[0];
+  expected.bound[index] = one.bound[0];
 }
 
 }  // namespace
 
 ForwardTruth forward_truth(const Case& c, const Tensors& tensors) {
   ForwardTruth truth;
-  const std::vector<double> x = tensors.x.values(), w = scales(c, tensors);
-  const std::vector<double> bias =
-      c.bias ? tensors.bias.values() : std::vector<double>(w.size(), 0.0);
+  if (c.adds()) append_sum(c, tensors, truth);
+  const std::vector<double> x = c.adds() ? tensors.sum.values() : tensors.x.values();
+  const std::vector<double> w = scales(c, tensors), bias = shifts(c, tensors);
   const DType kept = c.dtype == DType::f64 ? DType::f64 : DType::f32;
   const double u = working_roundoff(c.dtype);
-  for (std::int64_t r = 0; r < c.rows(); ++r) {
-    const double* row = x.data() + r * c.width();
-    const Row s = statistics(c, row);
+  const bool evaluation = c.running == Running::evaluation;
+  resize(truth.y, c.elements());
+  std::vector<Row> rows;
+  for (const Pool& pool : pools_of(c)) {
+    const Row s = evaluation ? running_statistics(c, tensors, rows.size()) : statistics(c, pool, x);
+    rows.push_back(s);
     append(truth.mean, kept, s.mean, s.mean_error);
     append(truth.rstd, kept, s.rstd, s.rstd_error);
-    for (std::size_t i = 0; i < w.size(); ++i) {
-      const Real xhat = (row[i] - s.mean) * s.rstd;
+    for (const std::size_t i : pool) {
+      const std::size_t at = channel(c, i);
+      const Real xhat = (x[i] - s.mean) * s.rstd;
       const Real xhat_error = s.rstd * s.mean_error +
                               std::abs(xhat) * (s.rstd_error / s.rstd + 4 * u) +
                               policy_step(c, xhat);
-      const Real y = policy_value(c, xhat) * w[i] + bias[i];
-      append(truth.y, c.y_dtype, y,
-             std::abs(w[i]) * xhat_error + 4 * u * (std::abs(y) + std::abs(bias[i])));
+      const Real z = policy_value(c, xhat) * w[at] + bias[at];
+      Real error = std::abs(w[at]) * xhat_error + 4 * u * (std::abs(z) + std::abs(bias[at]));
+      if (c.activation == Activation::silu) error = Real(1.1) * error + 16 * u * std::abs(z);
+      put(truth.y, i, c.y_dtype, activated(c, z), error);
     }
   }
+  if (c.running != Running::none) append_running(c, tensors, rows, truth);
   return truth;
 }
 
-BackwardTruth backward_truth(const Case& c, const Tensors& tensors) {
-  BackwardTruth truth;
-  const std::vector<double> x = tensors.x.values(), dy = tensors.dy.values();
-  const std::vector<double> w = scales(c, tensors), rstds = tensors.rstd.values();
-  const std::vector<double> means =
-      c.op == Op::layer_norm ? tensors.mean.values() : std::vector<double>(rstds.size(), 0.0);
-  const std::size_t d = w.size();
-  const auto pooled = static_cast<std::size_t>(static_cast<double>(d) * c.partial);
-  const double u = working_roundoff(c.dtype);
-  std::vector<Real> dweight(d), dweight_error(d), dbias(d), dbias_error(d);
-  const double ku_rows = sum_growth(c.rows()) * u, ku = sum_growth(c.width()) * u;
-  for (std::size_t r = 0; r < rstds.size(); ++r) {
-    const double* x_row = x.data() + r * d;
-    const double* dy_row = dy.data() + r * d;
-    const auto xhat = [&](std::size_t i) {
-      return (static_cast<Real>(x_row[i]) - means[r]) * rstds[r];
-    };
-    Real mean_g = 0, mean_gx = 0, mean_abs_g = 0, mean_abs_gx = 0;
-    for (std::size_t i = 0; i < d; ++i) {
-      const Real g = static_cast<Real>(dy_row[i]) * w[i];
-      mean_g += c.op == Op::layer_norm ? g / pooled : 0;
-      mean_abs_g += c.op == Op::layer_norm ? std::abs(g) / pooled : 0;
-      mean_gx += g * xhat(i) / pooled;
-      mean_abs_gx += std::abs(g * xhat(i)) / pooled;
-      dweight[i] += dy_row[i] * policy_value(c, xhat(i));
-      dweight_error[i] +=
-          std::abs(dy_row[i]) * (ku_rows * std::abs(xhat(i)) + policy_step(c, xhat(i)));
-      dbias[i] += dy_row[i];
-      dbias_error[i] += ku_rows * std::abs(dy_row[i]);
+namespace {
+
+// One pool of backward: what dx needs of its elements, and what they add to dweight and dbias.
+struct PoolGradient {
+  const Case& c;
+  const std::vector<double>&x, &dy, &w, &bias;
+  double u;
+  std::vector<Real> dweight, dweight_error, dbias, dbias_error;
+
+  void take(const Pool& pool, const Row& s, const std::vector<double>& dsum, Expected& dx) {
+    const double ku_rows = sum_growth(c.elements() / static_cast<std::int64_t>(w.size())) * u;
+    const double ku = sum_growth(c.width()) * u;
+    const auto pooled = static_cast<std::size_t>(static_cast<double>(pool.size()) * c.partial);
+    const bool evaluation = c.running == Running::evaluation;
+    std::vector<Real> g(pool.size()), g_error(pool.size()), xhat(pool.size());
+    Real mean_g = 0, mean_gx = 0, mean_abs_g = 0, mean_abs_gx = 0, off_g = 0, off_gx = 0;
+    for (std::size_t k = 0; k < pool.size(); ++k) {
+      const std::size_t i = pool[k], at = channel(c, i);
+      const Real h = xhat[k] = (static_cast<Real>(x[i]) - s.mean) * s.rstd;
+      const Real seen = policy_value(c, h), step = policy_step(c, h);
+      const Real z = seen * w[at] + bias[at];
+      const Real z_error =
+          std::abs(w[at]) * step + 8 * u * (std::abs(seen * w[at]) + std::abs(bias[at]));
+      const Slope a = slope(c, z, z_error, u);
+      const Real d = dy[i] * a.value, d_error = std::abs(dy[i]) * a.error;
+      g[k] = d * w[at];
+      g_error[k] = d_error * std::abs(w[at]);
+      if (!evaluation) {
+        const Real size = static_cast<Real>(pooled);
+        mean_g += c.centred() ? g[k] / size : 0;
+        mean_abs_g += c.centred() ? std::abs(g[k]) / size : 0;
+        off_g += c.centred() ? g_error[k] / size : 0;
+        mean_gx += g[k] * h / size;
+        mean_abs_gx += std::abs(g[k] * h) / size;
+        off_gx += g_error[k] * std::abs(h) / size;
+      }
+      dweight[at] += d * seen;
+      dweight_error[at] += std::abs(d) * (ku_rows * std::abs(h) + step) + d_error * std::abs(h);
+      dbias[at] += d;
+      dbias_error[at] += ku_rows * std::abs(d) + d_error;
     }
-    for (std::size_t i = 0; i < d; ++i) {
-      const Real g = static_cast<Real>(dy_row[i]) * w[i];
-      const bool inside = i < pooled;
-      append(truth.dx, c.dtype, rstds[r] * (g - (inside ? mean_g + xhat(i) * mean_gx : 0)),
-             rstds[r] * ku *
-                 (std::abs(g) + (inside ? mean_abs_g + std::abs(xhat(i)) * mean_abs_gx : 0)));
+    for (std::size_t k = 0; k < pool.size(); ++k) {
+      const Real inside = k < pooled ? 1 : 0, h = xhat[k];
+      const Real value = s.rstd * (g[k] - inside * (mean_g + h * mean_gx));
+      const Real sums = inside * (mean_abs_g + std::abs(h) * mean_abs_gx);
+      const Real off = g_error[k] + inside * (off_g + std::abs(h) * off_gx);
+      const Real more = dsum.empty() ? 0 : static_cast<Real>(dsum[pool[k]]);
+      put(dx, pool[k], c.dtype, value + more,
+          s.rstd * (ku * (std::abs(g[k]) + sums) + off) + 2 * u * std::abs(more));
     }
   }
-  for (std::size_t i = 0; i < d; ++i) {
-    append(truth.dweight, c.weight_dtype, dweight[i], dweight_error[i]);
-    append(truth.dbias, c.weight_dtype, dbias[i], dbias_error[i]);
+};
+
+}  // namespace
+
+BackwardTruth backward_truth(const Case& c, const Tensors& tensors) {
+  BackwardTruth truth;
+  const std::vector<double> x = c.adds() ? tensors.sum.values() : tensors.x.values();
+  const std::vector<double> dy = tensors.dy.values(), w = scales(c, tensors);
+  const std::vector<double> bias = shifts(c, tensors);
+  const std::vector<double> dsum =
+      tensors.dsum.tensor().given() ? tensors.dsum.values() : std::vector<double>();
+  const bool evaluation = c.running == Running::evaluation;
+  const std::vector<double> rstds = evaluation ? std::vector<double>() : tensors.rstd.values();
+  const std::vector<double> means =
+      !evaluation && c.centred() ? tensors.mean.values() : std::vector<double>(rstds.size(), 0.0);
+  const std::vector<Real> none(w.size());
+  PoolGradient gradient{c, x, dy, w, bias, working_roundoff(c.dtype), none, none, none, none};
+  resize(truth.dx, c.elements());
+  std::size_t row = 0;
+  for (const Pool& pool : pools_of(c)) {
+    Row s;
+    if (evaluation) {
+      s = running_statistics(c, tensors, row);
+    } else {
+      s.mean = means[row], s.rstd = rstds[row];
+    }
+    if (!pool.empty()) gradient.take(pool, s, dsum, truth.dx);
+    ++row;
+  }
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    append(truth.dweight, c.weight_dtype, gradient.dweight[i], gradient.dweight_error[i]);
+    append(truth.dbias, c.weight_dtype, gradient.dbias[i], gradient.dbias_error[i]);
   }
   return truth;
 }

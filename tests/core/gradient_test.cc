@@ -20,6 +20,9 @@ double loss(const Case& c, Tensors& tensors) {
   const std::vector<double> y = tensors.y.values(), dy = tensors.dy.values();
   double sum = 0;
   for (std::size_t i = 0; i < y.size(); ++i) sum += dy[i] * y[i];
+  if (!tensors.dsum.tensor().given()) return sum;
+  const std::vector<double> out = tensors.sum.values(), dsum = tensors.dsum.values();
+  for (std::size_t i = 0; i < out.size(); ++i) sum += dsum[i] * out[i];
   return sum;
 }
 
@@ -65,6 +68,10 @@ TEST_P(Gradient, BackwardIsTheDerivativeOfForward) {
       SCOPED_TRACE("dx");
       expect_derivative(c, tensors, tensors.x, tensors.dx);
     }
+    if (c.adds()) {
+      SCOPED_TRACE("dx as the gradient of residual");
+      expect_derivative(c, tensors, tensors.residual, tensors.dx);
+    }
     if (c.weight) {
       SCOPED_TRACE("dweight");
       expect_derivative(c, tensors, tensors.weight, tensors.dweight);
@@ -78,10 +85,8 @@ TEST_P(Gradient, BackwardIsTheDerivativeOfForward) {
   EXPECT_GT(tried, 40);
 }
 
-INSTANTIATE_TEST_SUITE_P(, Gradient, testing::Values(Op::rms_norm, Op::layer_norm),
-                         [](const auto& info) {
-                           return info.param == Op::rms_norm ? "rms_norm" : "layer_norm";
-                         });
+INSTANTIATE_TEST_SUITE_P(, Gradient, testing::ValuesIn(kAllOps),
+                         [](const auto& info) { return name(info.param); });
 
 }  // namespace
 }  // namespace omninorm::cases

@@ -113,9 +113,11 @@ TEST_F(Environment, ForceOfAnUnknownKernelListsTheNames) {
   Call call;
   setenv("OMNINORM_FORCE", "rows", 1);
   EXPECT_ERROR(rms_norm_forward(call.args()),
-               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, reference), got rows");
+               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, plane, column, "
+               "reference), got rows");
   EXPECT_ERROR(rms_norm_backward(call.backward_args()),
-               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, reference), got rows");
+               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, plane, column, "
+               "reference), got rows");
 }
 
 TEST_F(Environment, ForceOfAKernelThatDeclinesSaysWhy) {

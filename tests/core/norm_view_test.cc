@@ -157,5 +157,53 @@ TEST(NormView, GroupsSplitChannels) {
   EXPECT_EQ(p.view.affine_size(), 6);
 }
 
+// x [N, C, H, W] = [2, 6, 4, 5] as NCHW or NHWC.
+NormForward build_image(NormAxes axes, bool channels_last) {
+  const Sizes sizes{2, 6, 4, 5};
+  const Sizes strides = channels_last ? Sizes{120, 1, 30, 6} : Sizes{120, 20, 5, 1};
+  const NormForwardArgs args{.x = {memory, DType::f32, sizes, strides},
+                             .y = {memory + 1000, DType::f32, sizes, strides}};
+  return build_forward({.op = "norm", .axes = axes}, args);
+}
+
+TEST(NormView, PositionsWithStatisticsOfTheirOwnAreRows) {
+  const NormAxes axes{.of = {Axis::n, Axis::c, Axis::n, Axis::n}, .groups = 2, .grouped = true};
+  const NormForward nchw = build_image(axes, false);
+  EXPECT_EQ(n_sizes(nchw), Sizes({2, 20}));
+  EXPECT_EQ(n_strides(nchw, nchw.x.strides), Sizes({120, 1}));
+  EXPECT_EQ(nchw.view.c, 3);
+  EXPECT_EQ(nchw.x.strides.c, 20);
+  EXPECT_EQ(nchw.view.s, 1);
+  EXPECT_EQ(nchw.view.statistics(), 80);
+  const NormForward nhwc = build_image(axes, true);
+  EXPECT_EQ(n_sizes(nhwc), Sizes({40}));
+  EXPECT_EQ(n_strides(nhwc, nhwc.x.strides), Sizes({6}));
+  EXPECT_EQ(nhwc.x.strides.c, 1);
+  EXPECT_EQ(nhwc.x.strides.g, 3);
+}
+
+TEST(NormView, BatchNormHasAGroupForEachChannel) {
+  const NormForwardArgs args{.x = {memory, {2, 6, 4, 5}}, .y = {memory + 1000, {2, 6, 4, 5}}};
+  NormSpec spec{.op = "batch_norm", .axes = single_channels("batch_norm", args.x)};
+  spec.axes.pool_n = true;
+  const NormForward p = build_forward(spec, args);
+  EXPECT_EQ(p.view.g, 6);
+  EXPECT_EQ(p.view.c, 1);
+  EXPECT_EQ(p.view.s, 20);
+  EXPECT_EQ(p.x.strides.g, 20);
+  EXPECT_EQ(p.x.strides.s, 1);
+  EXPECT_TRUE(p.view.pool_n);
+  EXPECT_EQ(p.view.statistics(), 6);
+}
+
+TEST(NormView, NoChannelsMeanNoStatistics) {
+  const NormForwardArgs args{.x = {memory, {2, 0, 5}}, .y = {memory + 1000, {2, 0, 5}}};
+  const NormForward p =
+      build_forward({.op = "norm", .axes = single_channels("norm", args.x)}, args);
+  EXPECT_TRUE(p.view.empty());
+  EXPECT_EQ(p.view.statistics(), 0);
+  EXPECT_EQ(p.view.affine_size(), 0);
+}
+
 }  // namespace
 }  // namespace omninorm::internal

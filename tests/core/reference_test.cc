@@ -3,7 +3,7 @@
 
 #include <cstdlib>
 
-#include "tests/core/cases.h"
+#include "tests/core/expect_truth.h"
 
 namespace omninorm::cases {
 namespace {
@@ -25,15 +25,7 @@ TEST_P(Reference, ForwardIsTheDefinition) {
     SCOPED_TRACE(name(c));
     Tensors tensors(c);
     forward(c, tensors.forward_args());
-    const ForwardTruth truth = forward_truth(c, tensors);
-    EXPECT_EQ(mismatch("y", truth.y, tensors.y), "");
-    if (tensors.rstd.tensor().given()) {
-      EXPECT_EQ(mismatch("rstd", truth.rstd, tensors.rstd), "");
-    }
-    if (tensors.mean.tensor().given()) {
-      EXPECT_EQ(mismatch("mean", truth.mean, tensors.mean), "");
-    }
-    EXPECT_EQ(tensors.damage(), "");
+    expect_forward(c, tensors);
   }
 }
 
@@ -44,25 +36,17 @@ TEST_P(Reference, BackwardIsTheDefinition) {
     Tensors tensors(c);
     forward(c, tensors.forward_args());
     backward(c, tensors.backward_args());
-    const BackwardTruth truth = backward_truth(c, tensors);
-    EXPECT_EQ(mismatch("dx", truth.dx, tensors.dx), "");
-    if (c.weight) {
-      EXPECT_EQ(mismatch("dweight", truth.dweight, tensors.dweight), "");
-    }
-    if (c.bias) {
-      EXPECT_EQ(mismatch("dbias", truth.dbias, tensors.dbias), "");
-    }
-    EXPECT_EQ(tensors.damage(), "");
+    expect_backward(c, tensors);
   }
 }
 
 std::string group_name(const testing::TestParamInfo<std::tuple<Op, DType>>& info) {
   const auto [op, dtype] = info.param;
-  return std::string(op == Op::rms_norm ? "rms_norm_" : "layer_norm_") + omninorm::name(dtype);
+  return std::string(name(op)) + "_" + omninorm::name(dtype);
 }
 
 INSTANTIATE_TEST_SUITE_P(, Reference,
-                         testing::Combine(testing::Values(Op::rms_norm, Op::layer_norm),
+                         testing::Combine(testing::ValuesIn(kAllOps),
                                           testing::Values(DType::f32, DType::bf16, DType::f16,
                                                           DType::f64)),
                          group_name);

@@ -1,0 +1,327 @@
+// Backward of the norms that pool positions, in planes and in columns: sums of dy and dy * (x -
+// mean) for each channel, then dx; dweight and dbias are those sums, over all images.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "src/core/element.h"
+#include "src/core/kernel_list.h"
+#include "src/cpu/channel_plan.h"
+#include "src/cpu/row_kernels.h"
+#include "src/cpu/row_plan.h"
+#include "src/cpu/streaming.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "src/cpu/channel_backward.cc"
+#include "hwy/foreach_target.h"
+#include "src/cpu/column-inl.h"
+#include "src/cpu/plane-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace omninorm::internal::HWY_NAMESPACE {
+
+// Calls step(X(), Y(), activation) with the types of the problem.
+template <class X, class Step>
+void with_activation(const NormBackward& problem, const Step& step) {
+  const auto with_dy = [&](auto dy) {
+    switch (problem.activation) {
+      case Activation::none:
+        return step(X(), dy, std::integral_constant<Activation, Activation::none>());
+      case Activation::relu:
+        return step(X(), dy, std::integral_constant<Activation, Activation::relu>());
+      case Activation::silu:
+        return step(X(), dy, std::integral_constant<Activation, Activation::silu>());
+    }
+  };
+  if constexpr (std::is_same_v<X, float>) {
+    with_dy(float());
+  } else {
+    if (problem.dy.dtype == DType::f32) return with_dy(float());
+    with_dy(X());
+  }
+}
+
+template <class Step>
+void with_types(const NormBackward& problem, const Step& step) {
+  switch (problem.x.dtype) {
+    case DType::f32:
+      return with_activation<float>(problem, step);
+    case DType::bf16:
+      return with_activation<bfloat16>(problem, step);
+    case DType::f16:
+      return with_activation<float16>(problem, step);
+    case DType::f64:
+      return;  // declined
+  }
+}
+
+inline void plane_gradients(const ChannelBackwardPlan& plan, std::int64_t begin, std::int64_t end) {
+  with_types(*plan.problem, [&](auto x, auto dy, auto activation) {
+    PlaneBackward<decltype(x), decltype(dy), activation.value>(plan).whole_sets(begin, end);
+  });
+  if (plan.streams) finish_stream();
+}
+
+inline void channel_sums(const ChannelBackwardPlan& plan, std::int64_t begin, std::int64_t end) {
+  with_types(*plan.problem, [&](auto x, auto dy, auto activation) {
+    using X = decltype(x);
+    using Y = decltype(dy);
+    if (plan.shape.layout == ChannelLayout::plane) {
+      PlaneBackward<X, Y, activation.value>(plan).sums(begin, end);
+    } else {
+      const ColumnBackward<X, Y, activation.value> columns(plan);
+      for (std::int64_t b = begin; b < end; ++b) columns.sums(b);
+    }
+  });
+}
+
+inline void channel_gradients(const ChannelBackwardPlan& plan, std::int64_t begin,
+                              std::int64_t end) {
+  with_types(*plan.problem, [&](auto x, auto dy, auto activation) {
+    using X = decltype(x);
+    using Y = decltype(dy);
+    if (plan.shape.layout == ChannelLayout::plane) {
+      PlaneBackward<X, Y, activation.value>(plan).apply(begin, end);
+    } else {
+      const ColumnBackward<X, Y, activation.value> columns(plan);
+      for (std::int64_t b = begin; b < end; ++b) columns.apply(b);
+    }
+  });
+  if (plan.streams) finish_stream();
+}
+
+}  // namespace omninorm::internal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace omninorm::internal {
+namespace {
+
+HWY_EXPORT(plane_gradients);
+HWY_EXPORT(channel_sums);
+HWY_EXPORT(channel_gradients);
+
+constexpr std::int64_t kTaskBytes = 64 * 1024;
+constexpr std::int64_t kParameterChannels = 128;
+
+template <ChannelLayout L>
+const char* decline(const NormBackward& problem) {
+  const NormView& view = problem.view;
+  if (const char* reason = decline_channels(view, L, problem.x.dtype)) return reason;
+  if (problem.dsum.data) return "a gradient is added";
+  if (size_of(problem.x.dtype) == 2 && problem.parameters.cast_policy != CastPolicy::after_weight) {
+    return "cast before the weight";
+  }
+  if (const char* reason = decline_channel_operand(view, L, problem.x.strides)) return reason;
+  if (const char* reason = decline_channel_operand(view, L, problem.dy.strides)) return reason;
+  return problem.dx.data ? decline_channel_operand(view, L, problem.dx.strides) : nullptr;
+}
+
+bool wants_affine(const NormBackward& problem) { return problem.dweight || problem.dbias; }
+
+// Sums are not needed where dx does without them and nobody asks for them.
+bool wants_sums(const NormBackward& problem) {
+  const bool own = problem.given_mean == nullptr && problem.given_sum_dy == nullptr;
+  return wants_affine(problem) || (own && problem.dx.data != nullptr);
+}
+
+// One task finishes a set: sums, then dx while x and dy are in cache.
+bool whole_sets(const ChannelBackwardPlan& plan) {
+  return plan.shape.layout == ChannelLayout::plane && !plan.shape.pool_n;
+}
+
+std::int64_t parts_per_set(const ChannelShape& shape) {
+  if (shape.layout == ChannelLayout::column) return shape.blocks;
+  return shape.pool_n ? shape.images : 1;
+}
+
+std::size_t lay_out(ChannelBackwardPlan& plan, std::byte* memory) {
+  const ChannelShape& shape = plan.shape;
+  Pieces pieces{memory};
+  plan.parts =
+      pieces.take<GradientSums>(shape.block_sets() * parts_per_set(shape) * shape.channels);
+  if (whole_sets(plan)) return pieces.used;
+  const std::int64_t parameters = shape.parameter_images() * padded(shape.channels);
+  for (float** piece : {&plan.mean, &plan.scale, &plan.offset, &plan.x_scale, &plan.constant}) {
+    *piece = pieces.take<float>(parameters);
+  }
+  return pieces.used;
+}
+
+template <ChannelLayout L>
+ChannelBackwardPlan plan_of(const NormBackward& problem) {
+  ChannelBackwardPlan plan;
+  plan.problem = &problem;
+  plan.shape = channel_shape(problem.view, L, size_of(problem.x.dtype) + size_of(problem.dy.dtype));
+  return plan;
+}
+
+template <ChannelLayout L>
+std::size_t workspace(const NormBackward& problem) {
+  ChannelBackwardPlan plan = plan_of<L>(problem);
+  return lay_out(plan, nullptr);
+}
+
+// Calls step(image, begin, end) for runs of groups, in parallel.
+template <class Step>
+void for_groups(const ChannelShape& shape, Executor& executor, const Step& step) {
+  const std::int64_t groups = shape.sets_per_image();
+  const std::int64_t per_task = std::max<std::int64_t>(1, kParameterChannels / shape.group);
+  const std::int64_t tasks = ceil_div(groups, per_task);
+  executor.parallel_for(shape.parameter_images() * tasks, [&](std::int64_t index) {
+    const std::int64_t begin = index % tasks * per_task;
+    step(index / tasks, begin, std::min(groups, begin + per_task));
+  });
+}
+
+// The arguments of the activation of groups begin .. end-1, before the sums.
+void prepare_arguments(const ChannelBackwardPlan& plan, std::int64_t image, std::int64_t begin,
+                       std::int64_t end) {
+  const ChannelShape& shape = plan.shape;
+  for (std::int64_t g = begin; g < end; ++g) {
+    const SetStatistics statistics =
+        saved_statistics(*plan.problem, image * shape.sets_per_image() + g);
+    for (std::int64_t c = 0; c < shape.group; ++c) {
+      const std::int64_t channel = g * shape.group + c;
+      ChannelGradient gradient;
+      channel_argument(*plan.problem, channel, statistics, gradient);
+      const std::int64_t at = image * padded(shape.channels) + channel;
+      plan.mean[at] = gradient.mean;
+      plan.scale[at] = gradient.scale;
+      plan.offset[at] = gradient.offset;
+      plan.x_scale[at] = plan.constant[at] = 0;
+    }
+  }
+}
+
+// Each channel's sums over its set, in the place of its first part; then what dx takes from them.
+void finish_sums(const ChannelBackwardPlan& plan, std::int64_t image, std::int64_t begin,
+                 std::int64_t end) {
+  const NormBackward& problem = *plan.problem;
+  const ChannelShape& shape = plan.shape;
+  const std::int64_t parts = parts_per_set(shape);
+  const auto count = static_cast<double>(shape.group * shape.rows_per_set());
+  GradientSums* sums = plan.parts + image * parts * shape.channels;
+  for (std::int64_t part = 1; plan.wants_sums && part < parts; ++part) {
+    const GradientSums* from = sums + part * shape.channels;
+    for (std::int64_t channel = begin * shape.group; channel < end * shape.group; ++channel) {
+      sums[channel].dy += from[channel].dy;
+      sums[channel].dy_x += from[channel].dy_x;
+    }
+  }
+  for (std::int64_t g = begin; g < end; ++g) {
+    const SetStatistics statistics = saved_statistics(problem, image * shape.sets_per_image() + g);
+    const SetGradient set = set_gradient(problem, g, statistics, sums + g * shape.group, count);
+    for (std::int64_t c = 0; c < shape.group; ++c) {
+      const std::int64_t at = image * padded(shape.channels) + g * shape.group + c;
+      plan.x_scale[at] = set.x_scale;
+      plan.constant[at] = set.constant;
+    }
+  }
+}
+
+// dweight and dbias from the sums of all images.
+void write_affine(const ChannelBackwardPlan& plan, Executor& executor) {
+  const NormBackward& problem = *plan.problem;
+  const ChannelShape& shape = plan.shape;
+  const std::int64_t stride = parts_per_set(shape) * shape.channels;
+  const std::int64_t tasks = ceil_div(shape.channels, kParameterChannels);
+  executor.parallel_for(tasks, [&](std::int64_t index) {
+    const std::int64_t end = std::min(shape.channels, (index + 1) * kParameterChannels);
+    for (std::int64_t channel = index * kParameterChannels; channel < end; ++channel) {
+      GradientSums total;
+      for (std::int64_t image = 0; image < shape.block_sets(); ++image) {
+        const GradientSums& part = plan.parts[image * stride + channel];
+        const SetStatistics statistics =
+            saved_statistics(problem, image * shape.sets_per_image() + channel / shape.group);
+        total.dy += part.dy;
+        total.dy_x += part.dy_x * statistics.rstd;
+      }
+      if (problem.dweight) store(problem.dweight, problem.dweight_dtype, channel, total.dy_x);
+      if (problem.dbias) store(problem.dbias, problem.dweight_dtype, channel, total.dy);
+    }
+  });
+}
+
+// Columns of images that a core's cache holds: all steps of one after another.
+void run_images(const ChannelBackwardPlan& plan, Executor& executor) {
+  const ChannelShape& shape = plan.shape;
+  const std::int64_t groups = shape.sets_per_image();
+  const auto sums = HWY_DYNAMIC_DISPATCH(channel_sums);
+  const auto gradients = HWY_DYNAMIC_DISPATCH(channel_gradients);
+  executor.parallel_for(shape.images, [&](std::int64_t image) {
+    const std::int64_t begin = image * shape.blocks, end = begin + shape.blocks;
+    prepare_arguments(plan, image, 0, groups);
+    sums(plan, begin, end);
+    finish_sums(plan, image, 0, groups);
+    if (plan.problem->dx.data) gradients(plan, begin, end);
+  });
+  if (wants_affine(*plan.problem)) write_affine(plan, executor);
+}
+
+void run_steps(const ChannelBackwardPlan& plan, Executor& executor) {
+  const ChannelShape& shape = plan.shape;
+  const bool planes = shape.layout == ChannelLayout::plane;
+  const auto element = static_cast<std::int64_t>(size_of(plan.problem->x.dtype));
+  const std::int64_t units =
+      planes ? shape.images * shape.channels : shape.block_sets() * shape.blocks;
+  const std::int64_t per_task =
+      planes ? std::max<std::int64_t>(1, kTaskBytes / (shape.positions * element)) : 1;
+  const auto in_tasks = [&](auto task) {
+    executor.parallel_for(ceil_div(units, per_task), [&](std::int64_t index) {
+      task(plan, index * per_task, std::min(units, (index + 1) * per_task));
+    });
+  };
+  for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
+    prepare_arguments(plan, image, begin, end);
+  });
+  if (plan.wants_sums) in_tasks(HWY_DYNAMIC_DISPATCH(channel_sums));
+  for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
+    finish_sums(plan, image, begin, end);
+  });
+  // Before dx, which may be dy.
+  if (wants_affine(*plan.problem)) write_affine(plan, executor);
+  if (plan.problem->dx.data) in_tasks(HWY_DYNAMIC_DISPATCH(channel_gradients));
+}
+
+template <ChannelLayout L>
+void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
+  if (!statistics_in_range(problem)) {
+    return reference_backward.run(problem, serial_executor(), nullptr);
+  }
+  choose_cpu_target();
+  ChannelBackwardPlan plan = plan_of<L>(problem);
+  const ChannelShape& shape = plan.shape;
+  plan.wants_sums = wants_sums(problem);
+  lay_out(plan, memory);
+  const std::int64_t elements = shape.images * shape.channels * shape.positions;
+  const auto element =
+      static_cast<std::int64_t>(2 * size_of(problem.x.dtype) + size_of(problem.dy.dtype));
+  plan.streams = problem.dx.data != problem.dy.data && worth_streaming(elements * element);
+  if (plan.wants_sums && fits_cache(shape, size_of(problem.x.dtype) + size_of(problem.dy.dtype))) {
+    return run_images(plan, executor);
+  }
+  if (!whole_sets(plan)) return run_steps(plan, executor);
+  const std::int64_t sets = shape.images * shape.sets_per_image();
+  const std::int64_t set_bytes = shape.group * shape.positions * element;
+  const std::int64_t per_task = std::max<std::int64_t>(1, kTaskBytes / set_bytes);
+  const auto task = HWY_DYNAMIC_DISPATCH(plane_gradients);
+  executor.parallel_for(ceil_div(sets, per_task), [&](std::int64_t index) {
+    task(plan, index * per_task, std::min(sets, (index + 1) * per_task));
+  });
+  if (wants_affine(problem)) write_affine(plan, executor);
+}
+
+}  // namespace
+
+const Kernel<NormBackward> cpu_plane_backward = {"plane", decline<ChannelLayout::plane>,
+                                                 workspace<ChannelLayout::plane>,
+                                                 run<ChannelLayout::plane>};
+const Kernel<NormBackward> cpu_column_backward = {"column", decline<ChannelLayout::column>,
+                                                  workspace<ChannelLayout::column>,
+                                                  run<ChannelLayout::column>};
+
+}  // namespace omninorm::internal
+#endif  // HWY_ONCE

@@ -1,0 +1,298 @@
+// Forward of the norms that pool positions, in planes and in columns: sets of statistics whose data
+// one task can hold are finished in one go, others in three steps (moments, parameters, y).
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+
+#include "src/core/kernel_list.h"
+#include "src/cpu/channel_plan.h"
+#include "src/cpu/row_kernels.h"
+#include "src/cpu/row_plan.h"
+#include "src/cpu/streaming.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "src/cpu/channel_forward.cc"
+#include "hwy/foreach_target.h"
+#include "src/cpu/column-inl.h"
+#include "src/cpu/plane-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace omninorm::internal::HWY_NAMESPACE {
+
+// Calls step(X(), Y(), activation) with the types of the problem.
+template <class X, class Step>
+void with_activation(const NormForward& problem, const Step& step) {
+  const auto with_y = [&](auto y) {
+    switch (problem.activation) {
+      case Activation::none:
+        return step(X(), y, std::integral_constant<Activation, Activation::none>());
+      case Activation::relu:
+        return step(X(), y, std::integral_constant<Activation, Activation::relu>());
+      case Activation::silu:
+        return step(X(), y, std::integral_constant<Activation, Activation::silu>());
+    }
+  };
+  if constexpr (std::is_same_v<X, float>) {
+    with_y(float());
+  } else {
+    if (problem.y.dtype == DType::f32) return with_y(float());
+    with_y(X());
+  }
+}
+
+template <class Step>
+void with_types(const NormForward& problem, const Step& step) {
+  switch (problem.x.dtype) {
+    case DType::f32:
+      return with_activation<float>(problem, step);
+    case DType::bf16:
+      return with_activation<bfloat16>(problem, step);
+    case DType::f16:
+      return with_activation<float16>(problem, step);
+    case DType::f64:
+      return;  // declined
+  }
+}
+
+inline void plane_whole_sets(const ChannelForwardPlan& plan, std::int64_t begin, std::int64_t end) {
+  with_types(*plan.problem, [&](auto x, auto y, auto activation) {
+    PlaneForward<decltype(x), decltype(y), activation.value>(plan).whole_sets(begin, end);
+  });
+}
+
+// Moments of planes, or of blocks of columns; y without an activation stands for any.
+template <class X>
+void moments_of(const ChannelForwardPlan& plan, std::int64_t begin, std::int64_t end) {
+  if (plan.shape.layout == ChannelLayout::plane) {
+    return PlaneForward<X, X, Activation::none>(plan).moments(begin, end);
+  }
+  const ColumnForward<X, X, Activation::none> columns(plan);
+  for (std::int64_t b = begin; b < end; ++b) columns.moments(b);
+}
+inline void channel_moments(const ChannelForwardPlan& plan, std::int64_t begin, std::int64_t end) {
+  switch (plan.problem->x.dtype) {
+    case DType::f32:
+      return moments_of<float>(plan, begin, end);
+    case DType::bf16:
+      return moments_of<bfloat16>(plan, begin, end);
+    case DType::f16:
+      return moments_of<float16>(plan, begin, end);
+    case DType::f64:
+      return;  // declined
+  }
+}
+
+inline void channel_apply(const ChannelForwardPlan& plan, std::int64_t begin, std::int64_t end) {
+  with_types(*plan.problem, [&](auto x, auto y, auto activation) {
+    using X = decltype(x);
+    using Y = decltype(y);
+    if (plan.shape.layout == ChannelLayout::plane) {
+      PlaneForward<X, Y, activation.value>(plan).apply(begin, end);
+    } else {
+      const ColumnForward<X, Y, activation.value> columns(plan);
+      for (std::int64_t b = begin; b < end; ++b) columns.apply(b);
+    }
+  });
+  if (plan.streams) finish_stream();
+}
+
+}  // namespace omninorm::internal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace omninorm::internal {
+namespace {
+
+HWY_EXPORT(plane_whole_sets);
+HWY_EXPORT(channel_moments);
+HWY_EXPORT(channel_apply);
+
+constexpr std::int64_t kTaskBytes = 64 * 1024;
+// Channels whose parameters one task works out.
+constexpr std::int64_t kParameterChannels = 128;
+
+template <ChannelLayout L>
+const char* decline(const NormForward& problem) {
+  const NormView& view = problem.view;
+  if (const char* reason = decline_channels(view, L, problem.x.dtype)) return reason;
+  if (problem.residual.data) return "a residual is added";
+  if (size_of(problem.x.dtype) == 2 && problem.parameters.cast_policy != CastPolicy::after_weight) {
+    return "cast before the weight";
+  }
+  if (const char* reason = decline_channel_operand(view, L, problem.x.strides)) return reason;
+  return problem.y.data ? decline_channel_operand(view, L, problem.y.strides) : nullptr;
+}
+
+ChannelShape shape_of(const NormForward& problem, ChannelLayout layout) {
+  return channel_shape(problem.view, layout, size_of(problem.x.dtype));
+}
+
+bool whole_sets(const NormForward& problem, const ChannelShape& shape) {
+  return shape.layout == ChannelLayout::plane && !shape.pool_n && problem.given_mean == nullptr;
+}
+
+std::size_t lay_out(ChannelForwardPlan& plan, std::byte* memory) {
+  const ChannelShape& shape = plan.shape;
+  Pieces pieces{memory};
+  if (whole_sets(*plan.problem, shape)) return 0;
+  const std::int64_t parts =
+      shape.layout == ChannelLayout::plane ? shape.images : shape.block_sets() * shape.blocks;
+  plan.parts = pieces.take<Moments>(parts * shape.channels);
+  const std::int64_t parameters = shape.parameter_images() * padded(shape.channels);
+  plan.shift = pieces.take<float>(parameters);
+  plan.scale = pieces.take<float>(parameters);
+  plan.offset = pieces.take<float>(parameters);
+  plan.extreme = pieces.take<unsigned char>(shape.parameter_images() * shape.sets_per_image());
+  return pieces.used;
+}
+
+template <ChannelLayout L>
+std::size_t workspace(const NormForward& problem) {
+  ChannelForwardPlan plan;
+  plan.problem = &problem;
+  plan.shape = shape_of(problem, L);
+  return lay_out(plan, nullptr);
+}
+
+// Moments of one set from its channels' parts.
+Moments set_moments(const ChannelForwardPlan& plan, std::int64_t image, std::int64_t g,
+                    Moments* channels) {
+  const ChannelShape& shape = plan.shape;
+  const std::int64_t parts = shape.layout == ChannelLayout::plane ? shape.images : shape.blocks;
+  const Moments* from =
+      plan.parts + (shape.pool_n ? 0 : image * parts * shape.channels) + g * shape.group;
+  for (std::int64_t c = 0; c < shape.group; ++c) {
+    channels[c] = merged(from + c, parts, shape.channels);
+  }
+  return merged(channels, shape.group, 1);
+}
+
+// Statistics of the sets of one image, groups begin .. end-1, and their channels' parameters.
+void finish_sets(const ChannelForwardPlan& plan, std::int64_t image, std::int64_t begin,
+                 std::int64_t end) {
+  const NormForward& problem = *plan.problem;
+  const ChannelShape& shape = plan.shape;
+  for (std::int64_t g = begin; g < end; ++g) {
+    const std::int64_t index = image * shape.sets_per_image() + g;
+    SetStatistics statistics;
+    plan.extreme[index] = 0;
+    if (problem.given_mean) {
+      statistics = evaluation_statistics(problem, index);
+    } else {
+      // The first part's place holds a channel's moments from here on.
+      Moments* channels =
+          plan.parts + (shape.pool_n ? 0 : image * shape.blocks * shape.channels) + g * shape.group;
+      const Moments moments = set_moments(plan, image, g, channels);
+      plan.extreme[index] = !finish_statistics(problem, index, moments, statistics);
+    }
+    for (std::int64_t c = 0; c < shape.group; ++c) {
+      const std::int64_t channel = g * shape.group + c;
+      const ChannelAffine affine = channel_affine(problem, channel, statistics);
+      const std::int64_t at = image * padded(shape.channels) + channel;
+      plan.shift[at] = affine.shift;
+      plan.scale[at] = affine.scale;
+      plan.offset[at] = affine.offset;
+    }
+  }
+}
+
+// y of units begin .. end-1, whose sets are all of [first, last).
+void apply_units(const ChannelForwardPlan& plan, std::int64_t first, std::int64_t last,
+                 const std::function<void()>& apply) {
+  const NormForward& problem = *plan.problem;
+  const std::int64_t groups = plan.shape.sets_per_image();
+  const bool extreme =
+      std::find(plan.extreme + first, plan.extreme + last, 1) != plan.extreme + last;
+  // In place, what the kernel writes is gone for the reference.
+  const bool in_place = extreme && problem.y.data == problem.x.data;
+  if (problem.y.data != nullptr && !in_place) apply();
+  for (std::int64_t i = first; extreme && i < last; ++i) {
+    if (plan.extreme[i] || in_place) reference_set(problem, i / groups, i % groups);
+  }
+}
+
+// Columns of images that a core's cache holds: moments, parameters and y of one after another.
+void run_images(const ChannelForwardPlan& plan, Executor& executor) {
+  const ChannelShape& shape = plan.shape;
+  const std::int64_t groups = shape.sets_per_image();
+  const auto moments = HWY_DYNAMIC_DISPATCH(channel_moments);
+  const auto apply = HWY_DYNAMIC_DISPATCH(channel_apply);
+  executor.parallel_for(shape.images, [&](std::int64_t image) {
+    const std::int64_t begin = image * shape.blocks, end = begin + shape.blocks;
+    moments(plan, begin, end);
+    finish_sets(plan, image, 0, groups);
+    apply_units(plan, image * groups, (image + 1) * groups, [&] { apply(plan, begin, end); });
+  });
+}
+
+void run_steps(const ChannelForwardPlan& plan, Executor& executor) {
+  const NormForward& problem = *plan.problem;
+  const ChannelShape& shape = plan.shape;
+  const bool planes = shape.layout == ChannelLayout::plane;
+  const std::int64_t bytes = shape.positions * static_cast<std::int64_t>(size_of(problem.x.dtype));
+  const std::int64_t units =
+      planes ? shape.images * shape.channels : shape.block_sets() * shape.blocks;
+  const std::int64_t per_task = planes ? std::max<std::int64_t>(1, kTaskBytes / bytes) : 1;
+  const auto in_tasks = [&](auto task) {
+    executor.parallel_for(ceil_div(units, per_task), [&](std::int64_t index) {
+      task(plan, index * per_task, std::min(units, (index + 1) * per_task));
+    });
+  };
+  if (problem.given_mean == nullptr) in_tasks(HWY_DYNAMIC_DISPATCH(channel_moments));
+  const std::int64_t groups = shape.sets_per_image();
+  const std::int64_t groups_per_task = std::max<std::int64_t>(1, kParameterChannels / shape.group);
+  const std::int64_t tasks = ceil_div(groups, groups_per_task);
+  executor.parallel_for(shape.parameter_images() * tasks, [&](std::int64_t index) {
+    const std::int64_t begin = index % tasks * groups_per_task;
+    finish_sets(plan, index / tasks, begin, std::min(groups, begin + groups_per_task));
+  });
+  apply_units(plan, 0, shape.parameter_images() * groups,
+              [&] { in_tasks(HWY_DYNAMIC_DISPATCH(channel_apply)); });
+}
+
+template <ChannelLayout L>
+void run(const NormForward& problem, Executor& executor, std::byte* memory) {
+  choose_cpu_target();
+  ChannelForwardPlan plan;
+  plan.problem = &problem;
+  plan.shape = shape_of(problem, L);
+  const ChannelShape& shape = plan.shape;
+  const std::int64_t elements = shape.images * shape.channels * shape.positions;
+  plan.streams = problem.y.data != problem.x.data &&
+                 worth_streaming(elements * static_cast<std::int64_t>(size_of(problem.x.dtype) +
+                                                                      size_of(problem.y.dtype)));
+  // What is read next: the set after this one, as far as L2 may hold it, else the next plane.
+  constexpr std::int64_t kAhead = 256 * 1024;
+  const std::int64_t set = shape.group * shape.positions;
+  const bool fetch_set =
+      !shape.pool_n && set * static_cast<std::int64_t>(size_of(problem.x.dtype)) <= kAhead;
+  plan.ahead = static_cast<std::size_t>(fetch_set ? set : shape.positions);
+  lay_out(plan, memory);
+  if (fits_cache(shape, size_of(problem.x.dtype)) && problem.given_mean == nullptr) {
+    return run_images(plan, executor);
+  }
+  if (!whole_sets(problem, shape)) return run_steps(plan, executor);
+  const std::int64_t sets = shape.images * shape.sets_per_image();
+  const std::int64_t set_bytes =
+      shape.group * shape.positions * static_cast<std::int64_t>(size_of(problem.x.dtype));
+  const std::int64_t per_task = std::max<std::int64_t>(1, kTaskBytes / set_bytes);
+  const auto task = HWY_DYNAMIC_DISPATCH(plane_whole_sets);
+  executor.parallel_for(ceil_div(sets, per_task), [&](std::int64_t index) {
+    task(plan, index * per_task, std::min(sets, (index + 1) * per_task));
+  });
+}
+
+}  // namespace
+
+const Kernel<NormForward> cpu_plane_forward = {"plane", decline<ChannelLayout::plane>,
+                                               workspace<ChannelLayout::plane>,
+                                               run<ChannelLayout::plane>};
+const Kernel<NormForward> cpu_column_forward = {"column", decline<ChannelLayout::column>,
+                                                workspace<ChannelLayout::column>,
+                                                run<ChannelLayout::column>};
+
+}  // namespace omninorm::internal
+#endif  // HWY_ONCE

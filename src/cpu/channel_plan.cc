@@ -1,0 +1,215 @@
+#include "src/cpu/channel_plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "src/core/element.h"
+#include "src/core/kernel_list.h"
+#include "src/cpu/row_plan.h"
+
+namespace omninorm::internal {
+namespace {
+
+// Variances below this may have lost terms to underflow, and rstd above its inverse square root
+// overflows in products.
+constexpr double kSmallestVariance = 0x1p-100;
+constexpr double kLargestVariance = 0x1p100;
+
+// A block of rows has this many bytes at least, and there are at most this many of them: their sums
+// are added one after another.
+constexpr std::int64_t kBlockBytes = 128 * 1024;
+constexpr std::int64_t kMostBlocks = 64;
+
+template <class Pointer>
+Pointer advanced(Pointer pointer, DType dtype, std::int64_t elements) {
+  if (pointer == nullptr) return nullptr;
+  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>, const std::byte,
+                                  std::byte>;
+  return static_cast<Byte*>(pointer) + elements * static_cast<std::int64_t>(size_of(dtype));
+}
+
+double scale_of(const void* weight, DType dtype, const NormParameters& parameters,
+                std::int64_t channel) {
+  return weight == nullptr ? 1.0 : load(weight, dtype, channel) + parameters.weight_offset;
+}
+
+}  // namespace
+
+Moments merged(const Moments* parts, std::int64_t count, std::int64_t stride) {
+  if (count == 1) return parts[0];
+  // Chan, Golub and LeVeque (1979), with the mean first, so that nothing is divided along the way.
+  Moments total;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Moments& part = parts[i * stride];
+    total.count += part.count;
+    total.mean += part.count * part.mean;
+  }
+  total.mean /= total.count;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Moments& part = parts[i * stride];
+    const double delta = part.mean - total.mean;
+    total.m2 += part.m2 + part.count * delta * delta;
+  }
+  return total;
+}
+
+ChannelShape channel_shape(const NormView& view, ChannelLayout layout, std::size_t element_bytes) {
+  ChannelShape shape;
+  shape.layout = layout;
+  shape.images = view.n;
+  shape.channels = view.g * view.c;
+  shape.positions = view.s;
+  shape.group = view.c;
+  shape.pool_n = view.pool_n;
+  const std::int64_t rows = shape.rows_per_set();
+  const std::int64_t bytes = rows * shape.channels * static_cast<std::int64_t>(element_bytes);
+  const std::int64_t blocks =
+      std::clamp<std::int64_t>(bytes / kBlockBytes, 1, std::min(kMostBlocks, rows));
+  shape.rows_per_block = (rows + blocks - 1) / blocks;
+  shape.blocks = (rows + shape.rows_per_block - 1) / shape.rows_per_block;
+  return shape;
+}
+
+bool fits_cache(const ChannelShape& shape, std::size_t element_bytes) {
+  constexpr std::int64_t kImageBytes = 1024 * 1024;
+  constexpr std::int64_t kFewestImages = 4;
+  return shape.layout == ChannelLayout::column && !shape.pool_n && shape.images >= kFewestImages &&
+         shape.positions * shape.channels * static_cast<std::int64_t>(element_bytes) <= kImageBytes;
+}
+
+const char* decline_channels(const NormView& view, ChannelLayout layout, DType x) {
+  if (x == DType::f64) return "f64 is computed by the reference";
+  if (view.empty()) return "there is nothing to do";
+  if (!view.pool_n && view.s == 1) return "nothing is pooled but c";
+  if (!view.center) return "not centred";
+  if (view.stats_c != view.c) return "partial statistics";
+  if (view.n_rank != 1 || view.c_rank != 1 || view.s_rank != 1)
+    return "n, c or s is several dimensions";
+  if (layout == ChannelLayout::plane && view.s == 1) return "a plane has one position";
+  return nullptr;
+}
+
+const char* decline_channel_operand(const NormView& view, ChannelLayout layout,
+                                    const NormStrides& strides) {
+  if (layout == ChannelLayout::plane) {
+    return strides.s == 1 ? nullptr : "positions are not contiguous";
+  }
+  const bool groups = view.g == 1 || strides.g == view.c;
+  const bool channels = view.c == 1 || strides.c == 1;
+  return groups && channels ? nullptr : "channels are not contiguous";
+}
+
+SetStatistics evaluation_statistics(const NormForward& problem, std::int64_t index) {
+  const double mean = load(problem.given_mean, DType::f32, index);
+  const double variance = load(problem.given_variance, DType::f32, index);
+  const SetStatistics statistics{mean, 1 / std::sqrt(variance + problem.parameters.eps)};
+  const DType dtype = problem.statistics_dtype;
+  if (problem.mean) store(problem.mean, dtype, index, statistics.mean);
+  if (problem.rstd) store(problem.rstd, dtype, index, statistics.rstd);
+  if (problem.variance) store(problem.variance, dtype, index, variance);
+  return statistics;
+}
+
+bool finish_statistics(const NormForward& problem, std::int64_t index, const Moments& moments,
+                       SetStatistics& statistics) {
+  const double variance = moments.m2 / moments.count;
+  const double with_eps = variance + problem.parameters.eps;
+  statistics = {moments.mean, 1 / std::sqrt(with_eps)};
+  const DType dtype = problem.statistics_dtype;
+  if (problem.mean) store(problem.mean, dtype, index, statistics.mean);
+  if (problem.rstd) store(problem.rstd, dtype, index, statistics.rstd);
+  if (problem.variance) store(problem.variance, dtype, index, variance);
+  if (!std::isfinite(variance)) return false;
+  // All alike: the variance is 0 whatever eps is, and only statistics are asked for.
+  if (problem.y.data == nullptr && variance == 0) return true;
+  return with_eps >= kSmallestVariance && with_eps <= kLargestVariance;
+}
+
+ChannelAffine channel_affine(const NormForward& problem, std::int64_t channel,
+                             const SetStatistics& statistics) {
+  const double scale =
+      statistics.rstd * scale_of(problem.weight, problem.weight_dtype, problem.parameters, channel);
+  const auto shift = static_cast<float>(statistics.mean);
+  double offset = (static_cast<double>(shift) - statistics.mean) * scale;
+  if (problem.bias) offset += load(problem.bias, problem.weight_dtype, channel);
+  return {shift, static_cast<float>(scale), static_cast<float>(offset)};
+}
+
+void reference_set(const NormForward& problem, std::int64_t image, std::int64_t g) {
+  NormForward part = problem;
+  NormView& view = part.view;
+  const std::int64_t index = (view.pool_n ? 0 : image * view.g) + g;
+  const auto move = [&](auto& operand) {
+    const std::int64_t n = view.pool_n ? 0 : image * operand.strides.n[0];
+    operand.data = advanced(operand.data, operand.dtype, n + g * operand.strides.g);
+  };
+  move(part.x);
+  move(part.y);
+  part.weight = advanced(part.weight, part.weight_dtype, g * view.c);
+  part.bias = advanced(part.bias, part.weight_dtype, g * view.c);
+  part.mean = advanced(part.mean, part.statistics_dtype, index);
+  part.rstd = advanced(part.rstd, part.statistics_dtype, index);
+  part.variance = advanced(part.variance, part.statistics_dtype, index);
+  part.given_mean = advanced(part.given_mean, DType::f32, index);
+  part.given_variance = advanced(part.given_variance, DType::f32, index);
+  view.g = 1;
+  if (!view.pool_n) {
+    view.n = 1;
+    view.n_sizes[0] = 1;
+  }
+  reference_forward.run(part, serial_executor(), nullptr);
+}
+
+SetStatistics saved_statistics(const NormBackward& problem, std::int64_t index) {
+  if (problem.given_mean != nullptr) {
+    const double variance = load(problem.given_variance, DType::f32, index);
+    return {load(problem.given_mean, DType::f32, index),
+            1 / std::sqrt(variance + problem.parameters.eps)};
+  }
+  return {load(problem.mean, problem.statistics_dtype, index),
+          load(problem.rstd, problem.statistics_dtype, index)};
+}
+
+bool statistics_in_range(const NormBackward& problem) {
+  const std::int64_t count = problem.view.statistics();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double rstd = saved_statistics(problem, i).rstd;
+    // NaN and Inf take their way through the formulas.
+    if (std::isfinite(rstd) && (rstd > 0x1p50 || rstd < 0x1p-50)) return false;
+  }
+  return true;
+}
+
+void channel_argument(const NormBackward& problem, std::int64_t channel,
+                      const SetStatistics& statistics, ChannelGradient& to) {
+  const double scale =
+      statistics.rstd * scale_of(problem.weight, problem.weight_dtype, problem.parameters, channel);
+  const double bias = problem.bias ? load(problem.bias, problem.weight_dtype, channel) : 0.0;
+  to.mean = static_cast<float>(statistics.mean);
+  to.scale = static_cast<float>(scale);
+  to.offset = static_cast<float>((static_cast<double>(to.mean) - statistics.mean) * scale + bias);
+}
+
+SetGradient set_gradient(const NormBackward& problem, std::int64_t g,
+                         const SetStatistics& statistics, const GradientSums* sums, double count) {
+  if (problem.given_mean != nullptr) return {0.0f, 0.0f};
+  double through_mean = 0, through_x = 0;
+  if (problem.given_sum_dy != nullptr) {
+    const double weight = scale_of(problem.weight, problem.weight_dtype, problem.parameters, g);
+    count = problem.given_count;
+    through_mean = weight * load(problem.given_sum_dy, DType::f64, g);
+    through_x = weight * load(problem.given_sum_dy_xhat, DType::f64, g);
+  } else {
+    const std::int64_t group = problem.view.c;
+    for (std::int64_t c = 0; c < group; ++c) {
+      const double weight =
+          scale_of(problem.weight, problem.weight_dtype, problem.parameters, g * group + c);
+      through_mean += weight * sums[c].dy;
+      through_x += weight * sums[c].dy_x * statistics.rstd;
+    }
+  }
+  return {static_cast<float>(-statistics.rstd * statistics.rstd * through_x / count),
+          static_cast<float>(-statistics.rstd * through_mean / count)};
+}
+
+}  // namespace omninorm::internal

@@ -1,0 +1,190 @@
+// Norms whose statistics pool positions (group, instance and batch norm): what one call of their
+// kernels works on, and the arithmetic in double between the passes, shared by all SIMD targets.
+//
+// Whatever the norm, each channel of each image ends as  y = (x - shift) * scale + offset  and
+// dx = dy * scale + (x - mean) * x_scale + constant,  from sums over the channel. Only how a
+// channel lies in memory differs: a plane (NCHW: its positions are contiguous) or a column (NHWC:
+// its channels are).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "src/core/norm_problem.h"
+
+namespace omninorm::internal {
+
+enum class ChannelLayout : std::uint8_t { plane, column };
+
+// Count, mean and sum of squared deviations from it.
+struct Moments {
+  double count = 0;
+  double mean = 0;
+  double m2 = 0;
+};
+
+// Those of all parts together; parts[i * stride], i = 0 .. count-1.
+Moments merged(const Moments* parts, std::int64_t count, std::int64_t stride);
+
+// Sums of dy and of dy * (x - mean), dy behind the activation's derivative.
+struct GradientSums {
+  double dy = 0;
+  double dy_x = 0;
+};
+
+// y = (x - shift) * scale + offset
+struct ChannelAffine {
+  float shift;
+  float scale;
+  float offset;
+};
+
+// The argument of the activation is (x - mean) * scale + offset, and
+// dx = dy * scale + (x - mean) * x_scale + constant.
+struct ChannelGradient {
+  float mean = 0;
+  float scale = 0;
+  float offset = 0;
+  float x_scale = 0;
+  float constant = 0;
+};
+
+// What forward and backward share.
+struct ChannelShape {
+  ChannelLayout layout = ChannelLayout::plane;
+  std::int64_t images = 0;     // n
+  std::int64_t channels = 0;   // g * c
+  std::int64_t positions = 0;  // s
+  std::int64_t group = 1;      // c
+  bool pool_n = false;
+
+  // Columns: rows (positions) of a block, which one task walks; blocks of an image, or of the whole
+  // batch where pool_n.
+  std::int64_t rows_per_block = 0;
+  std::int64_t blocks = 0;
+
+  std::int64_t sets_per_image() const { return channels / group; }
+  // Images that parameters differ between.
+  std::int64_t parameter_images() const { return pool_n ? 1 : images; }
+  std::int64_t block_sets() const { return pool_n ? 1 : images; }
+  std::int64_t rows_per_set() const { return pool_n ? images * positions : positions; }
+};
+
+ChannelShape channel_shape(const NormView& view, ChannelLayout layout, std::size_t element_bytes);
+
+// Columns whose images a core's private cache holds beside what is written, and enough of them to
+// share out: a task takes an image through all steps. The bits are those of the other way.
+bool fits_cache(const ChannelShape& shape, std::size_t element_bytes);
+
+// Where an operand's rows or planes lie, in elements.
+struct ChannelStrides {
+  std::int64_t n;
+  std::int64_t g;
+  std::int64_t c;
+  std::int64_t s;
+  // One stride walks the rows of a set: the rule, and it saves two divisions a row.
+  bool uniform;
+  std::int64_t next_row;
+
+  ChannelStrides(const NormStrides& strides, const ChannelShape& shape)
+      : n(strides.n[0]),
+        g(strides.g),
+        c(strides.c),
+        s(strides.s),
+        uniform(!shape.pool_n || shape.positions == 1 || shape.images == 1 ||
+                n == shape.positions * s),
+        next_row(shape.positions == 1 && shape.pool_n ? n : s) {}
+
+  std::int64_t plane(const ChannelShape& shape, std::int64_t image, std::int64_t channel) const {
+    return image * n + channel / shape.group * g + channel % shape.group * c;
+  }
+  // Row r of an image, or of the whole batch where pool_n.
+  std::int64_t row(const ChannelShape& shape, std::int64_t image, std::int64_t r) const {
+    if (uniform) return (shape.pool_n ? 0 : image * n) + r * next_row;
+    return r / shape.positions * n + r % shape.positions * s;
+  }
+};
+
+// Why the views of both directions are declined in a layout; null: they are not.
+const char* decline_channels(const NormView& view, ChannelLayout layout, DType x);
+const char* decline_channel_operand(const NormView& view, ChannelLayout layout,
+                                    const NormStrides& strides);
+
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// Where the pieces of the workspace lie; the size comes from the same place.
+struct Pieces {
+  std::byte* at;
+  std::size_t used = 0;
+
+  template <class T>
+  T* take(std::int64_t count) {
+    T* piece = at ? reinterpret_cast<T*>(at + used) : nullptr;
+    used += (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64;
+    return piece;
+  }
+};
+
+struct ChannelForwardPlan {
+  const NormForward* problem = nullptr;
+  ChannelShape shape;
+  bool streams = false;
+  std::size_t ahead = 0;  // elements to what y's pass over a plane fetches
+  // Planes with pool_n: of each plane. Columns: of each channel in each block.
+  Moments* parts = nullptr;
+  // Columns, and planes with pool_n: [parameter_images][padded channels].
+  float* shift = nullptr;
+  float* scale = nullptr;
+  float* offset = nullptr;
+  unsigned char* extreme = nullptr;  // [statistics]: 1 where finish_statistics said no
+};
+
+struct ChannelBackwardPlan {
+  const NormBackward* problem = nullptr;
+  ChannelShape shape;
+  bool streams = false;
+  bool wants_sums = true;
+  GradientSums* parts = nullptr;  // of each plane; of each channel in each block
+  // Columns, and planes with pool_n: [parameter_images][padded channels] each.
+  float* mean = nullptr;
+  float* scale = nullptr;
+  float* offset = nullptr;
+  float* x_scale = nullptr;
+  float* constant = nullptr;
+};
+
+// Statistics of one set from its moments, written to the outputs that are wanted. False: fp32 is
+// not enough for it, or it holds NaN or Inf: reference_set must do it.
+struct SetStatistics {
+  double mean;
+  double rstd;
+};
+bool finish_statistics(const NormForward& problem, std::int64_t index, const Moments& moments,
+                       SetStatistics& statistics);
+SetStatistics evaluation_statistics(const NormForward& problem, std::int64_t index);
+
+ChannelAffine channel_affine(const NormForward& problem, std::int64_t channel,
+                             const SetStatistics& statistics);
+
+// One set of statistics by the reference: the image (all of them where pool_n) and the group.
+void reference_set(const NormForward& problem, std::int64_t image, std::int64_t g);
+
+// Mean and rstd as backward was given them.
+SetStatistics saved_statistics(const NormBackward& problem, std::int64_t index);
+// Whether backward's terms stay within fp32's range with all saved statistics.
+bool statistics_in_range(const NormBackward& problem);
+
+// mean, scale and offset of a channel's ChannelGradient.
+void channel_argument(const NormBackward& problem, std::int64_t channel,
+                      const SetStatistics& statistics, ChannelGradient& to);
+
+// What is added to all channels of a set: x_scale and constant of their ChannelGradients, from the
+// sums of the group's channels, over `count` elements.
+struct SetGradient {
+  float x_scale;
+  float constant;
+};
+SetGradient set_gradient(const NormBackward& problem, std::int64_t g,
+                         const SetStatistics& statistics, const GradientSums* sums, double count);
+
+}  // namespace omninorm::internal
