@@ -99,10 +99,10 @@ void test_errors(void) {
   size_t bytes = 0;
   EXPECT_OK(omninorm_batch_norm_forward_workspace(&args, &training, &bytes));
   context.workspace = values;
-  context.workspace_bytes = bytes - 1;
+  context.workspace_bytes = 1;
   if (bytes > 0) {
     EXPECT(omninorm_batch_norm_forward(&args, &training, &context) == OMNINORM_INVALID_ARGUMENT);
-    EXPECT(strncmp(omninorm_last_error(), "[batch_norm] expected ", 22) == 0);
+    EXPECT(strstr(omninorm_last_error(), "expected a workspace of at least") != NULL);
   }
   x = y = omninorm_contiguous(values, OMNINORM_F32, 2, sizes);
 
