@@ -4,27 +4,102 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
+#include <span>
 
 #include "bench/ops.h"
+#include "bench/shapes.h"
 #include "omninorm/error.h"
 
 namespace omninorm::bench {
 namespace {
 
-constexpr std::int64_t kRows[] = {64, 512, 4096, 16384};
-constexpr std::int64_t kWidths[] = {64, 256, 768, 1024, 4096};
-// Small, in the caches, and past them.
-constexpr Shape kQuickShapes[] = {{64, 64}, {512, 768}, {4096, 1024}, {4096, 4096}};
+constexpr std::int64_t kLargest = std::int64_t{1} << 40;  // keeps every product in 64 bits
+
+template <class List, class Value>
+bool wanted(const List& list, const Value& value) {
+  return list.empty() || std::find(list.begin(), list.end(), value) != list.end();
+}
 
 std::int64_t parse_positive(std::string_view text, std::string_view whole) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 1) {
-    throw Error(fmt::format(
-        "[bench] expected a shape such as 4096x768 (rows x width, both at least 1), got '{}'",
-        whole));
+    throw Error(
+        fmt::format("[bench] expected a shape such as 4096x768 (rows x width) or "
+                    "8x64x56x56 (N x C x spatial dimensions), each at least 1, got '{}'",
+                    whole));
   }
   return value;
+}
+
+// The table's shapes for an op, in its order.
+std::vector<Shape> table_shapes(const Op& op, bool quick) {
+  std::vector<Shape> shapes;
+  if (op.rows && op.images && op.grouping == Grouping::channels) {  // batch_norm on features
+    if (!quick) shapes.push_back({{std::begin(kFeatures), std::end(kFeatures)}});
+  } else if (op.rows && quick) {
+    shapes.push_back({{std::begin(kQuickRows), std::end(kQuickRows)}});
+  } else if (op.rows) {
+    for (const auto rows : kRows) {
+      for (const auto width : kWidths) shapes.push_back({{rows, width}});
+    }
+  }
+  if (op.images && quick) {
+    shapes.push_back({{std::begin(kQuickImages), std::end(kQuickImages)}});
+  } else if (op.images) {
+    for (const auto images : kImages) {
+      for (const auto& shape : kImageShapes) {
+        shapes.push_back({{images, shape[0], shape[1], shape[2]}});
+      }
+    }
+  }
+  return shapes;
+}
+
+std::vector<std::int64_t> group_channels(const Op& op, const Selection& selection) {
+  if (op.grouping != Grouping::groups) return {0};
+  if (!selection.group_channels.empty()) return selection.group_channels;
+  if (selection.quick) return {kQuickGroupChannels};
+  return {std::begin(kGroupChannels), std::end(kGroupChannels)};
+}
+
+std::vector<Layout> layouts(const Selection& selection) {
+  if (selection.layouts.empty() && selection.quick) return {Layout::rows, Layout::nhwc};
+  return selection.layouts;
+}
+
+// The cells of one op, direction and dtype, appended.
+void add_cells(const Op& op, const Cell& like, const Selection& selection,
+               std::vector<Cell>& list) {
+  const auto shapes =
+      selection.shapes.empty() ? table_shapes(op, selection.quick) : selection.shapes;
+  for (const Layout layout : {Layout::rows, Layout::nchw, Layout::nhwc}) {
+    if (!wanted(layouts(selection), layout)) continue;
+    for (const Shape& shape : shapes) {
+      if (shape.is_rows() != (layout == Layout::rows)) continue;
+      if (!(shape.is_rows() ? op.rows : op.images)) continue;
+      for (const std::int64_t channels : group_channels(op, selection)) {
+        if (channels != 0 && shape.sizes[1] % channels != 0) continue;
+        Cell cell = like;
+        cell.shape = shape;
+        cell.layout = layout;
+        cell.group_channels = channels;
+        list.push_back(std::move(cell));
+      }
+    }
+  }
+}
+
+template <class Value>
+Value parse_name(std::string_view what, std::string_view text, std::span<const Value> values) {
+  std::vector<std::string> names;
+  for (const Value value : values) {
+    names.emplace_back(name(value));
+    if (names.back() == text) return value;
+  }
+  throw Error(
+      fmt::format("[bench] expected {} out of {}, got '{}'", what, fmt::join(names, ", "), text));
 }
 
 }  // namespace
@@ -33,76 +108,88 @@ const char* name(Direction direction) {
   return direction == Direction::forward ? "forward" : "backward";
 }
 
-std::string name(Shape shape) { return fmt::format("{}x{}", shape.rows, shape.width); }
+const char* name(Layout layout) {
+  return layout == Layout::rows ? "rows" : layout == Layout::nchw ? "nchw" : "nhwc";
+}
+
+std::int64_t Shape::elements() const {
+  std::int64_t product = 1;
+  for (const std::int64_t size : sizes) product *= size;
+  return product;
+}
+
+std::string name(const Shape& shape) { return fmt::format("{}", fmt::join(shape.sizes, "x")); }
 
 Shape parse_shape(std::string_view text) {
-  const auto cross = text.find('x');
-  const auto rows = text.substr(0, cross);
-  const auto width = cross == text.npos ? std::string_view() : text.substr(cross + 1);
-  const Shape shape{parse_positive(rows, text), parse_positive(width, text)};
-  constexpr std::int64_t kLargest = std::int64_t{1} << 40;  // keeps every product below in 64 bits
-  if (shape.rows > kLargest / shape.width) {
-    throw Error(fmt::format("[bench] expected a shape of at most 2^40 entries, got '{}'", text));
+  Shape shape;
+  std::int64_t elements = 1;
+  for (std::string_view rest = text;;) {
+    const auto cross = rest.find('x');
+    shape.sizes.push_back(parse_positive(rest.substr(0, cross), text));
+    if (shape.sizes.back() > kLargest / elements) {
+      throw Error(fmt::format("[bench] expected a shape of at most 2^40 entries, got '{}'", text));
+    }
+    elements *= shape.sizes.back();
+    if (cross == rest.npos) break;
+    rest.remove_prefix(cross + 1);
+  }
+  if (shape.sizes.size() < 2 || shape.sizes.size() > static_cast<std::size_t>(kMaxRank)) {
+    throw Error(
+        fmt::format("[bench] expected a shape of 2 to {} dimensions, got '{}'", kMaxRank, text));
   }
   return shape;
 }
 
 DType parse_dtype(std::string_view text) {
-  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-    if (text == omninorm::name(dtype)) return dtype;
-  }
-  throw Error(fmt::format("[bench] expected dtype f32, bf16 or f16, got '{}'", text));
+  static constexpr DType kDTypes[] = {DType::f32, DType::bf16, DType::f16};
+  return parse_name<DType>("a dtype", text, kDTypes);
+}
+
+Layout parse_layout(std::string_view text) {
+  static constexpr Layout kLayouts[] = {Layout::rows, Layout::nchw, Layout::nhwc};
+  return parse_name<Layout>("a layout", text, kLayouts);
 }
 
 std::string group(const Cell& cell) {
-  return fmt::format("{} {} {}", cell.op, name(cell.direction), omninorm::name(cell.dtype));
+  const std::string text =
+      fmt::format("{} {} {}", cell.op, name(cell.direction), omninorm::name(cell.dtype));
+  return cell.layout == Layout::rows ? text : text + " " + name(cell.layout);
 }
 
-std::string name(const Cell& cell) { return group(cell) + " " + name(cell.shape); }
-
-std::size_t operand_bytes(const Cell& cell) {
-  return static_cast<std::size_t>(cell.shape.rows * cell.shape.width) * size_of(cell.dtype);
+std::string label(const Cell& cell) {
+  return cell.group_channels == 0 ? name(cell.shape)
+                                  : fmt::format("{} g{}", name(cell.shape), cell.group_channels);
 }
 
-std::size_t moved_bytes(const Cell& cell) {
-  return operand_bytes(cell) * (cell.direction == Direction::forward ? 2 : 3);
-}
-
-std::size_t memory_needed(const Cell& cell, bool with_torch) {
-  const bool forward = cell.direction == Direction::forward;
-  const std::size_t ours = operand_bytes(cell) * (forward ? 4 : 7);
-  // PyTorch's rms_norm is a chain of ops, in fp32 for 16-bit inputs; backward keeps its parts.
-  const auto entries = static_cast<std::size_t>(cell.shape.rows * cell.shape.width);
-  const std::size_t torch = with_torch ? entries * sizeof(float) * (forward ? 5 : 12) : 0;
-  return ours + torch;
-}
+std::string name(const Cell& cell) { return group(cell) + " " + label(cell); }
 
 std::vector<Cell> cells(const Selection& selection) {
   for (const std::string& op : selection.ops) find_op(op);
-  std::vector<Shape> shapes = selection.shapes;
-  if (shapes.empty() && selection.quick) {
-    shapes.assign(std::begin(kQuickShapes), std::end(kQuickShapes));
-  } else if (shapes.empty()) {
-    for (const auto rows : kRows) {
-      for (const auto width : kWidths) shapes.push_back({rows, width});
-    }
+  std::vector<DType> dtypes = selection.dtypes;
+  if (dtypes.empty()) {
+    dtypes = selection.quick ? std::vector{DType::f32}
+                             : std::vector{DType::f32, DType::bf16, DType::f16};
   }
-  const auto wanted = [](const auto& list, const auto& value) {
-    return list.empty() || std::find(list.begin(), list.end(), value) != list.end();
-  };
-  const std::vector<DType> dtypes =
-      selection.dtypes.empty() ? std::vector{DType::f32, DType::bf16} : selection.dtypes;
   std::vector<Cell> result;
   for (const Op& op : op_table()) {
     if (!wanted(selection.ops, std::string(op.name))) continue;
     for (const Direction direction : {Direction::forward, Direction::backward}) {
       if (!wanted(selection.directions, direction)) continue;
       for (const DType dtype : dtypes) {
-        for (const Shape& shape : shapes) {
-          result.push_back({std::string(op.name), direction, dtype, shape});
-        }
+        Cell like;
+        like.op = op.name;
+        like.direction = direction;
+        like.dtype = dtype;
+        add_cells(op, like, selection, result);
       }
     }
+  }
+  if (result.empty()) {
+    throw Error(
+        "[bench] expected ops, shapes and layouts that go together, got none to measure: "
+        "ROWSxWIDTH is for layer_norm, rms_norm, grouped_layer_norm, add_* and batch_norm, "
+        "NxCxHxW (--layout nchw or nhwc) for grouped_layer_norm, group_norm, instance_norm and "
+        "batch_norm, with groups that divide the channels");
   }
   return result;
 }

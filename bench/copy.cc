@@ -65,7 +65,7 @@ Side handover_side(Executor& executor) {
 
 std::vector<Side> copy_sides(const Problem& problem, Executor& executor) {
   const auto memory = std::make_shared<CopyMemory>();
-  memory->from = Buffer(moved_bytes(problem.cell) / 2);  // read once, written once
+  memory->from = Buffer(problem.moved_bytes / 2);  // read once, written once
   memory->to = Buffer(memory->from.bytes());
   std::vector<Side> sides;
   sides.push_back(copy_side("copy", copy_plain, memory, executor));

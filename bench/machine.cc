@@ -76,6 +76,14 @@ std::size_t available_memory() {
   return static_cast<std::size_t>(std::stoull(text)) * 1024;
 }
 
+std::size_t private_cache_bytes() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (bytes > 0) return static_cast<std::size_t>(bytes);
+#endif
+  return std::size_t{1} << 20;
+}
+
 void keep_freed_memory() {
 #if defined(__GLIBC__)
   mallopt(M_MMAP_MAX, 0);
@@ -97,6 +105,8 @@ nlohmann::json describe_machine() {
           {"simd", cpu_target()},
           {"omninorm", OMNINORM_VERSION},
           {"torch", torch_version()},
+          {"onednn", onednn_version()},
+          {"private_cache_bytes", private_cache_bytes()},
           {"compiler", "g++ " __VERSION__},
           {"git", git_commit()},
           {"load", load_average()},

@@ -1,4 +1,4 @@
-// omninorm_bench: the norms against a copy of the same bytes and against PyTorch.
+// omninorm_bench: the norms against a copy of the same bytes, PyTorch and oneDNN.
 // docs/benchmarks.md says how it measures.
 #include <fmt/format.h>
 #include <unistd.h>
@@ -40,7 +40,8 @@ void on_interrupt(int) {
 }
 
 struct Options {
-  std::vector<std::string> ops, shapes, dtypes, directions;
+  std::vector<std::string> ops, shapes, dtypes, directions, layouts;
+  std::vector<std::int64_t> group_channels;
   std::string json, load, compare, markdown, target;
   int threads = 0;
   double seconds = 0.03;
@@ -50,18 +51,22 @@ struct Options {
 };
 
 constexpr const char* kDescription =
-    "Times layer_norm and rms_norm, forward and backward, beside a copy of the same bytes and\n"
-    "beside PyTorch's own operators, interleaved in one run (A B C D, A B C D, ...), and prints\n"
-    "the minimum of each. Every answer is checked in double precision before it is timed.\n"
+    "Times every norm, forward and backward, beside a copy of the bytes that must move and beside\n"
+    "PyTorch and oneDNN, interleaved in one run (A B C D, A B C D, ...), and prints the minimum "
+    "of\n"
+    "each. Every answer is checked in double precision before it is timed.\n"
     "\n"
-    "  /copy     copy's time over ours: 1.00 is the speed of memory\n"
-    "  /PyTorch  PyTorch's time over ours: 2.00 is twice as fast\n"
-    "  ~         the copy itself did not hold still: do not trust this line\n";
+    "  /limit     copy's time over ours: 1.00 is the speed of memory\n"
+    "  /PyTorch   PyTorch's time over ours: 2.00 is twice as fast; /oneDNN likewise\n"
+    "  /separate  our time over that of an addition and then our norm\n"
+    "  fresh      with results in memory that was never touched\n"
+    "  ~          the copy itself did not hold still: do not trust this line\n";
 
 constexpr const char* kExamples =
     "Examples:\n"
     "  omninorm_bench --quick                          a few shapes\n"
     "  omninorm_bench --op rms_norm --shape 4096x768 --direction backward\n"
+    "  omninorm_bench --op group_norm --shape 8x64x56x56 --layout nhwc --group-channels 16\n"
     "  omninorm_bench --json new.json --compare old.json\n"
     "  omninorm_bench --load new.json --markdown docs/benchmarks.md\n"
     "  omninorm_bench --train --help                   training speed against eager PyTorch\n"
@@ -70,11 +75,20 @@ constexpr const char* kExamples =
     "that was timed with it.\n";
 
 void add_options(CLI::App& app, Options& options) {
-  app.add_flag("--quick", options.quick, "four shapes from small to past the caches, not twenty");
-  app.add_option("--op", options.ops, "layer_norm or rms_norm (default: both)");
+  app.add_flag("--quick", options.quick,
+               "one shape an op, in minutes; images are nhwc, dtype is f32");
+  app.add_option("--op", options.ops,
+                 "e.g. layer_norm or batch_norm_evaluation; may be given several times "
+                 "(default: all; a wrong name lists them)");
   app.add_option("--shape", options.shapes,
-                 "ROWSxWIDTH, e.g. 4096x768; may be given several times");
-  app.add_option("--dtype", options.dtypes, "f32, bf16 or f16 (default: f32 and bf16)");
+                 "ROWSxWIDTH, e.g. 4096x768, or NxCxHxW, e.g. 8x64x56x56; may be given several "
+                 "times");
+  app.add_option("--dtype", options.dtypes, "f32, bf16 or f16 (default: all)");
+  app.add_option("--layout", options.layouts,
+                 "of images: nchw or nhwc; rows for ROWSxWIDTH alone (default: all)");
+  app.add_option("--group-channels", options.group_channels,
+                 "channels of a group, for group_norm and grouped_layer_norm (default: 8 and 64)")
+      ->check(CLI::PositiveNumber);
   app.add_option("--direction", options.directions, "forward or backward (default: both)")
       ->check(CLI::IsMember({"forward", "backward"}));
   app.add_option("--threads", options.threads, "threads for every side (default: all usable cores)")
@@ -90,7 +104,8 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--json", options.json, "write all figures and the machine to this file");
   app.add_option("--compare", options.compare, "say what changed since this --json file");
   app.add_option("--load", options.load, "measure nothing: take the figures of this --json file")
-      ->excludes("--quick", "--op", "--shape", "--dtype", "--direction", "--threads", "--target");
+      ->excludes("--quick", "--op", "--shape", "--dtype", "--layout", "--group-channels",
+                 "--direction", "--threads", "--target");
   app.add_option("--markdown", options.markdown,
                  "write the tables between the markers of this file");
 }
@@ -99,8 +114,10 @@ Selection selection_of(const Options& options) {
   Selection selection;
   selection.ops = options.ops;
   selection.quick = options.quick;
+  selection.group_channels = options.group_channels;
   for (const auto& text : options.shapes) selection.shapes.push_back(parse_shape(text));
   for (const auto& text : options.dtypes) selection.dtypes.push_back(parse_dtype(text));
+  for (const auto& text : options.layouts) selection.layouts.push_back(parse_layout(text));
   for (const auto& text : options.directions) {
     selection.directions.push_back(text == "forward" ? Direction::forward : Direction::backward);
   }

@@ -1,18 +1,18 @@
 #include "bench/problem.h"
 
-#include <fmt/format.h>
-
 #include <bit>
 #include <cstring>
 #include <new>
 
+#include "bench/machine.h"
 #include "omninorm/dtype.h"
 
 namespace omninorm::bench {
 namespace {
 
-// Uniform with mean `center` and standard deviation about 1: cheap, and no norm cares for the tail.
-void fill(const Buffer& buffer, DType dtype, float center, std::uint64_t seed) {
+// Uniform with mean `center` and standard deviation about `spread`: cheap, and no norm cares for
+// the tail.
+void fill(const Buffer& buffer, DType dtype, float center, std::uint64_t seed, float spread = 1) {
   const std::size_t count = buffer.bytes() / size_of(dtype);
   std::uint64_t state = seed * 0x9E3779B97F4A7C15u + 1;
   for (std::size_t i = 0; i < count; ++i) {
@@ -20,7 +20,7 @@ void fill(const Buffer& buffer, DType dtype, float center, std::uint64_t seed) {
     state ^= state >> 7;
     state ^= state << 17;
     const float uniform = static_cast<float>(state >> 40) * 0x1p-24f;  // [0, 1)
-    const float value = center + (uniform - 0.5f) * 3.4f;
+    const float value = center + (uniform - 0.5f) * 3.4f * spread;
     std::byte* to = buffer.data() + i * size_of(dtype);
     if (dtype == DType::f32) {
       std::memcpy(to, &value, sizeof value);
@@ -30,6 +30,90 @@ void fill(const Buffer& buffer, DType dtype, float center, std::uint64_t seed) {
       std::memcpy(to, &bits, sizeof bits);
     }
   }
+}
+
+// Values that bf16 holds exactly, so that a side which keeps running statistics in x's dtype
+// computes the same thing.
+void round_to_bfloat16(const Buffer& buffer) {
+  auto* values = reinterpret_cast<float*>(buffer.data());
+  for (std::size_t i = 0; i < buffer.bytes() / sizeof(float); ++i) {
+    values[i] = to_float(to_bfloat16(values[i]));
+  }
+}
+
+Context context(Executor& executor, const Buffer& workspace) {
+  return {.executor = &executor, .workspace = {workspace.data(), workspace.bytes()}};
+}
+
+// What a call of the library writes.
+struct Memory {
+  Buffer matrix, sum, dweight, dbias, mean, rstd, workspace;
+};
+
+ForwardCall forward_call(const Problem& problem, Memory& memory) {
+  const Op& op = problem.op;
+  ForwardCall call;
+  call.setup = problem.setup;
+  call.args.x = problem.matrix(problem.x);
+  call.args.weight = problem.vector(problem.weight);
+  if (op.has_bias) call.args.bias = problem.vector(problem.bias);
+  memory.matrix = Buffer(problem.x.bytes());
+  call.args.y = problem.matrix(memory.matrix);
+  if (!op.residual.empty()) {
+    memory.sum = Buffer(problem.x.bytes());
+    call.residual = problem.matrix(problem.residual);
+    call.sum = problem.matrix(memory.sum);
+  }
+  if (op.running) call.running = problem.running();
+  if (!op.fixed_statistics) {
+    const auto bytes = static_cast<std::size_t>(problem.view.sets()) * sizeof(float);
+    if (op.centered) {
+      memory.mean = Buffer(bytes);
+      call.args.mean = problem.statistics(memory.mean);
+    }
+    memory.rstd = Buffer(bytes);
+    call.args.rstd = problem.statistics(memory.rstd);
+  }
+  return call;
+}
+
+BackwardCall backward_call(const Problem& problem, Memory& memory) {
+  const Op& op = problem.op;
+  BackwardCall call;
+  call.setup = problem.setup;
+  call.args.x = problem.matrix(problem.x);
+  call.args.weight = problem.vector(problem.weight);
+  call.args.dy = problem.matrix(problem.dy);
+  if (op.fixed_statistics) {
+    call.running = problem.running();
+  } else {
+    if (op.centered) call.args.mean = problem.statistics(problem.mean);
+    call.args.rstd = problem.statistics(problem.rstd);
+  }
+  if (!op.residual.empty()) call.dsum = problem.matrix(problem.dsum);
+  memory.matrix = Buffer(problem.x.bytes());
+  call.args.dx = problem.matrix(memory.matrix);
+  memory.dweight = Buffer(problem.weight.bytes());
+  call.args.dweight = problem.vector(memory.dweight);
+  if (op.has_bias) {
+    memory.dbias = Buffer(problem.weight.bytes());
+    call.args.dbias = problem.vector(memory.dbias);
+  }
+  return call;
+}
+
+Outputs outputs_of(const ForwardCall& call) { return {.matrix = call.args.y, .sum = call.sum}; }
+Outputs outputs_of(const BackwardCall& call) {
+  return {.matrix = call.args.dx, .dweight = call.args.dweight, .dbias = call.args.dbias};
+}
+
+// `run` after which `call`'s outputs are filled.
+template <class Call>
+Side side(const char* name, std::function<void()> run, const Call& call) {
+  return {name, run, [run, outputs = outputs_of(call)] {
+            run();
+            return outputs;
+          }};
 }
 
 }  // namespace
@@ -42,98 +126,126 @@ Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
 }
 
 Problem::Problem(const Cell& the_cell, Executor& executor)
-    : cell(the_cell), op(find_op(the_cell.op)) {
+    : cell(the_cell),
+      op(find_op(the_cell.op)),
+      view(view_of(op, cell)),
+      setup{.eps = op.eps, .groups = view.g, .per_position = !cell.shape.is_rows()},
+      moved_bytes(bench::moved_bytes(cell, private_cache_bytes())) {
   const std::size_t matrix_bytes = operand_bytes(cell);
-  const std::size_t vector_bytes = static_cast<std::size_t>(cell.shape.width) * size_of(cell.dtype);
+  const auto channels = static_cast<std::size_t>(view.channels());
   x = Buffer(matrix_bytes);
   fill(x, cell.dtype, 0.25f, 1);
-  weight = Buffer(vector_bytes);
+  weight = Buffer(channels * size_of(cell.dtype));
   fill(weight, cell.dtype, 1.0f, 2);
-  bias = Buffer(vector_bytes);
+  bias = Buffer(channels * size_of(cell.dtype));
   fill(bias, cell.dtype, 0.0f, 3);
-  if (cell.direction == Direction::forward) return;
+  if (op.running) {
+    running_mean = Buffer(channels * sizeof(float));
+    fill(running_mean, DType::f32, 0.25f, 5, 0.1f);
+    round_to_bfloat16(running_mean);
+    running_var = Buffer(channels * sizeof(float));
+    fill(running_var, DType::f32, 1.0f, 6, 0.1f);
+    round_to_bfloat16(running_var);
+  }
+  if (!op.residual.empty()) {
+    Buffer& second = forward() ? residual : dsum;
+    second = Buffer(matrix_bytes);
+    fill(second, cell.dtype, 0.0f, 7);
+  }
+  if (forward()) return;
 
   dy = Buffer(matrix_bytes);
   fill(dy, cell.dtype, 0.0f, 4);
-  const std::size_t statistics_bytes = static_cast<std::size_t>(cell.shape.rows) * sizeof(float);
-  mean = Buffer(statistics_bytes);
-  rstd = Buffer(statistics_bytes);
+  if (op.fixed_statistics) return;
+  // The statistics are those of x, which is the sum where there is one.
+  const Op& norm = op.residual.empty() ? op : find_op(op.residual);
+  const auto bytes = static_cast<std::size_t>(view.sets()) * sizeof(float);
   const Buffer y(matrix_bytes);
-  NormForwardArgs args;
-  args.x = matrix(x);
-  args.weight = vector(weight);
-  args.y = matrix(y);
-  if (op.centered) args.mean = statistics(mean);
-  args.rstd = statistics(rstd);
-  op.forward(args, op.eps, {.executor = &executor});
+  ForwardCall call;
+  call.setup = setup;
+  call.args.x = matrix(x);
+  call.args.weight = vector(weight);
+  call.args.y = matrix(y);
+  if (op.centered) {
+    mean = Buffer(bytes);
+    call.args.mean = statistics(mean);
+  }
+  rstd = Buffer(bytes);
+  call.args.rstd = statistics(rstd);
+  norm.calls.forward(call, {.executor = &executor});
 }
 
 Tensor Problem::matrix(const Buffer& buffer) const {
-  const std::int64_t sizes[] = {cell.shape.rows, cell.shape.width};
-  return {buffer.data(), cell.dtype, sizes, {}};
+  return {buffer.data(), cell.dtype, cell.shape.sizes, strides(cell)};
 }
 
 Tensor Problem::vector(const Buffer& buffer) const {
-  const std::int64_t sizes[] = {cell.shape.width};
+  const std::int64_t sizes[] = {view.channels()};
   return {buffer.data(), cell.dtype, sizes, {}};
 }
 
-Tensor Problem::statistics(const Buffer& buffer) const {
-  const std::int64_t sizes[] = {cell.shape.rows};
+Tensor Problem::channels(const Buffer& buffer) const {
+  const std::int64_t sizes[] = {view.channels()};
   return {buffer.data(), DType::f32, sizes, {}};
 }
 
+Tensor Problem::statistics(const Buffer& buffer) const {
+  std::vector<std::int64_t> sizes;
+  if (!op.pool_n) sizes.push_back(view.n);
+  if (!op.pool_s) sizes.insert(sizes.end(), cell.shape.sizes.begin() + 2, cell.shape.sizes.end());
+  if (op.grouping != Grouping::whole) sizes.push_back(view.g);
+  return {buffer.data(), DType::f32, sizes, {}};
+}
+
+RunningStatistics Problem::running() const {
+  return {.mean = channels(running_mean), .var = channels(running_var)};
+}
+
 Side library_side(const Problem& problem, Executor& executor) {
-  struct Memory {
-    Buffer matrix, dweight, dbias, mean, rstd, workspace;
-  };
   const auto memory = std::make_shared<Memory>();
-  memory->matrix = Buffer(problem.x.bytes());
-  const auto context = [memory, &executor] {
-    return Context{.executor = &executor,
-                   .workspace = {memory->workspace.data(), memory->workspace.bytes()}};
-  };
-  Side side{"omninorm", {}, {}};
-  Outputs outputs{.matrix = problem.matrix(memory->matrix), .dweight = {}, .dbias = {}, .keep = {}};
-  if (problem.cell.direction == Direction::forward) {
-    const std::size_t bytes = static_cast<std::size_t>(problem.cell.shape.rows) * sizeof(float);
-    memory->rstd = Buffer(bytes);
-    NormForwardArgs args;
-    args.x = problem.matrix(problem.x);
-    args.weight = problem.vector(problem.weight);
-    if (problem.op.has_bias) args.bias = problem.vector(problem.bias);
-    args.y = problem.matrix(memory->matrix);
-    if (problem.op.centered) {
-      memory->mean = Buffer(bytes);
-      args.mean = problem.statistics(memory->mean);
-    }
-    args.rstd = problem.statistics(memory->rstd);
-    memory->workspace = Buffer(problem.op.forward_workspace(args));
-    side.run = [args, context, &op = problem.op] { op.forward(args, op.eps, context()); };
-  } else {
-    NormBackwardArgs args;
-    args.x = problem.matrix(problem.x);
-    args.weight = problem.vector(problem.weight);
-    if (problem.op.centered) args.mean = problem.statistics(problem.mean);
-    args.rstd = problem.statistics(problem.rstd);
-    args.dy = problem.matrix(problem.dy);
-    args.dx = problem.matrix(memory->matrix);
-    memory->dweight = Buffer(problem.weight.bytes());
-    args.dweight = problem.vector(memory->dweight);
-    outputs.dweight = args.dweight;
-    if (problem.op.has_bias) {
-      memory->dbias = Buffer(problem.weight.bytes());
-      args.dbias = problem.vector(memory->dbias);
-      outputs.dbias = args.dbias;
-    }
-    memory->workspace = Buffer(problem.op.backward_workspace(args));
-    side.run = [args, context, &op = problem.op] { op.backward(args, op.eps, context()); };
+  const Calls& calls = problem.op.calls;
+  if (problem.forward()) {
+    const ForwardCall call = forward_call(problem, *memory);
+    memory->workspace = Buffer(calls.forward_workspace(call));
+    return side(
+        "omninorm", [=, &executor] { calls.forward(call, context(executor, memory->workspace)); },
+        call);
   }
-  side.outputs = [run = side.run, outputs] {
-    run();
-    return outputs;
-  };
-  return side;
+  const BackwardCall call = backward_call(problem, *memory);
+  memory->workspace = Buffer(calls.backward_workspace(call));
+  return side(
+      "omninorm", [=, &executor] { calls.backward(call, context(executor, memory->workspace)); },
+      call);
+}
+
+Side separate_side(const Problem& problem, Executor& executor, const MakeAdd& make_add) {
+  const auto memory = std::make_shared<Memory>();
+  const Calls& calls = find_op(problem.op.residual).calls;
+  if (problem.forward()) {
+    const ForwardCall call = forward_call(problem, *memory);
+    ForwardCall norm = call;
+    norm.args.x = call.sum;
+    const auto add =
+        make_add(call.sum, problem.matrix(problem.x), problem.matrix(problem.residual));
+    memory->workspace = Buffer(calls.forward_workspace(norm));
+    return side(
+        "omninorm_separate",
+        [=, &executor] {
+          add();
+          calls.forward(norm, context(executor, memory->workspace));
+        },
+        call);
+  }
+  const BackwardCall call = backward_call(problem, *memory);
+  memory->workspace = Buffer(calls.backward_workspace(call));
+  const auto add = make_add(call.args.dx, call.args.dx, problem.matrix(problem.dsum));
+  return side(
+      "omninorm_separate",
+      [=, &executor] {
+        calls.backward(call, context(executor, memory->workspace));
+        add();
+      },
+      call);
 }
 
 }  // namespace omninorm::bench

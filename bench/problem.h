@@ -11,6 +11,7 @@
 
 #include "bench/cell.h"
 #include "bench/ops.h"
+#include "bench/view.h"
 #include "omninorm/executor.h"
 #include "omninorm/tensor.h"
 
@@ -33,24 +34,32 @@ class Buffer {
 };
 
 // Inputs of one cell; the weights have x's dtype. mean and rstd are what forward saves, and are
-// filled for backward.
+// filled for backward. Where a residual is added, backward's x is the sum.
 struct Problem {
   Problem(const Cell& cell, Executor& executor);
 
-  Tensor matrix(const Buffer& buffer) const;      // rows x width of the cell's dtype
-  Tensor vector(const Buffer& buffer) const;      // width, likewise
-  Tensor statistics(const Buffer& buffer) const;  // rows, f32
+  bool forward() const { return cell.direction == Direction::forward; }
+
+  Tensor matrix(const Buffer& buffer) const;      // x's shape, layout and dtype
+  Tensor vector(const Buffer& buffer) const;      // [channels] (width), likewise
+  Tensor statistics(const Buffer& buffer) const;  // as forward saves them, f32
+  Tensor channels(const Buffer& buffer) const;    // [channels], f32
+  RunningStatistics running() const;
 
   Cell cell;
   const Op& op;
-  Buffer x, weight, bias, dy, mean, rstd;
+  View view;
+  Setup setup;
+  std::size_t moved_bytes = 0;
+  Buffer x, residual, weight, bias, dy, dsum, mean, rstd, running_mean, running_var;
 };
 
-// What a side computed, for the check before the timing: y, or dx with dweight and dbias.
+// What a side computed, for the check before the timing: y and the sum, or dx, dweight and dbias.
 struct Outputs {
-  ConstTensor matrix;
-  ConstTensor dweight, dbias;
-  std::shared_ptr<void> keep;  // owns the memory where the side does not
+  ConstTensor matrix{};  // y or dx
+  ConstTensor sum{};
+  ConstTensor dweight{}, dbias{};
+  std::shared_ptr<void> keep{};  // owns the memory where the side does not
 };
 
 struct Side {
@@ -59,7 +68,7 @@ struct Side {
   std::function<Outputs()> outputs;  // empty for the controls
 };
 
-// Both copies move moved_bytes(cell) in all, cut over the executor's threads: "copy" by memcpy,
+// Both copies move problem.moved_bytes in all, cut over the executor's threads: "copy" by memcpy,
 // "copy_streaming" by stores that bypass the caches (on x86; absent elsewhere).
 std::vector<Side> copy_sides(const Problem& problem, Executor& executor);
 
@@ -69,19 +78,40 @@ Side handover_side(Executor& executor);
 // "omninorm": the C++ API, writing into memory that is kept.
 Side library_side(const Problem& problem, Executor& executor);
 
+// "omninorm_separate", for add_*: an addition and our norm without it, into memory that is kept.
+// MakeAdd gives what computes out = a + b.
+using MakeAdd = std::function<std::function<void()>(Tensor out, Tensor a, Tensor b)>;
+Side separate_side(const Problem& problem, Executor& executor, const MakeAdd& make_add);
+
 // The op's formula in double precision, on sampled rows and columns.
 class Truth {
  public:
   explicit Truth(const Problem& problem);
 
   // The largest error of what a side computed, relative to |value| + 1 (for the weights' gradients:
-  // to |value| + sqrt(rows)). Infinite where the side gave something that is not finite.
+  // to |value| + the root of how many terms they sum). Infinite where the side gave something that
+  // is not finite or left out what it had to give.
   double largest_error(const Outputs& outputs) const;
 
  private:
+  // One element of y or dx (and of the sum), or one channel of dweight and dbias.
+  struct Element {
+    std::int64_t n, channel, s;
+    double value, sum;
+  };
+  struct Channel {
+    std::int64_t index;
+    double dweight, dbias;
+  };
+
+  void look_at_sets(const Problem& problem);
+  void look_at_channels(const Problem& problem);
+
   Cell cell_;
-  std::vector<std::int64_t> rows_, columns_;
-  std::vector<double> matrix_, dweight_, dbias_;
+  bool has_sum_ = false, has_dbias_ = false;
+  double terms_ = 1;  // of a weight's gradient
+  std::vector<Element> elements_;
+  std::vector<Channel> channels_;
 };
 
 // Errors beyond this mean a wrong answer, not rounding.

@@ -15,7 +15,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
+constexpr int kOldFormat = 1;  // rows x width only
 
 json to_json(const CellResult& result) {
   json sides = json::object();
@@ -28,9 +29,10 @@ json to_json(const CellResult& result) {
   json cell = {{"op", result.cell.op},
                {"direction", name(result.cell.direction)},
                {"dtype", omninorm::name(result.cell.dtype)},
-               {"rows", result.cell.shape.rows},
-               {"width", result.cell.shape.width},
-               {"bytes", moved_bytes(result.cell)},
+               {"sizes", result.cell.shape.sizes},
+               {"layout", name(result.cell.layout)},
+               {"group_channels", result.cell.group_channels},
+               {"bytes", result.bytes},
                {"sides", sides}};
   if (!result.not_timed.empty()) {
     cell["not_timed"] = result.not_timed;
@@ -43,7 +45,7 @@ json to_json(const CellResult& result) {
   cell["steady"] = result.measurement.steady;
   cell["notes"] = result.notes;
   for (const char* side : {kLibrary, kOperator}) {
-    if (const auto ratio = versus_copy(result, side)) cell["versus_copy"][side] = *ratio;
+    if (const auto ratio = share_of_limit(result, side)) cell["share_of_limit"][side] = *ratio;
     if (const auto ratio = versus_torch(result, side)) cell["versus_torch"][side] = *ratio;
   }
   return cell;
@@ -55,7 +57,14 @@ CellResult from_json(const json& cell) {
   result.cell.direction =
       cell.at("direction") == "forward" ? Direction::forward : Direction::backward;
   result.cell.dtype = parse_dtype(cell.at("dtype").get<std::string>());
-  result.cell.shape = {cell.at("rows"), cell.at("width")};
+  if (cell.contains("rows")) {
+    result.cell.shape.sizes = {cell.at("rows"), cell.at("width")};
+  } else {
+    result.cell.shape.sizes = cell.at("sizes").get<std::vector<std::int64_t>>();
+    result.cell.layout = parse_layout(cell.at("layout").get<std::string>());
+    result.cell.group_channels = cell.at("group_channels");
+  }
+  result.bytes = cell.at("bytes");
   result.not_timed = cell.value("not_timed", "");
   result.wrong = cell.value("wrong", false);
   result.notes = cell.value("notes", std::vector<std::string>());
@@ -89,18 +98,18 @@ double noise(const CellResult& result, const std::string& side) {
 std::string compare_cell(const CellResult& before, const CellResult& now, int& compared) {
   std::string text;
   for (const char* side : {kLibrary, kOperator}) {
-    const auto old_ratio = versus_copy(before, side);
-    const auto new_ratio = versus_copy(now, side);
+    const auto old_ratio = share_of_limit(before, side);
+    const auto new_ratio = share_of_limit(now, side);
     if (!old_ratio || !new_ratio) continue;
     ++compared;
     const double band = std::max(kLeastChange, noise(before, side) + noise(now, side));
     const double change = *new_ratio / *old_ratio;
     if (std::abs(std::log(change)) <= std::log1p(band)) continue;
     const bool faster = change > 1;
-    text +=
-        fmt::format("  {:<38} {:<14} {:.2f}x as {}   ({:.2f} -> {:.2f} of copy, noise {:.0f} %)\n",
-                    name(now.cell), side, faster ? change : 1 / change, faster ? "fast" : "slow",
-                    *old_ratio, *new_ratio, band * 100);
+    text += fmt::format(
+        "  {:<52} {:<14} {:.2f}x as {}   ({:.2f} -> {:.2f} of the limit, noise {:.0f} %)\n",
+        name(now.cell), side, faster ? change : 1 / change, faster ? "fast" : "slow", *old_ratio,
+        *new_ratio, band * 100);
   }
   return text;
 }
@@ -108,14 +117,19 @@ std::string compare_cell(const CellResult& before, const CellResult& now, int& c
 }  // namespace
 
 double bandwidth(const CellResult& result, const SideTime& side) {
-  return static_cast<double>(moved_bytes(result.cell)) / side.seconds * 1e-9;
+  return static_cast<double>(result.bytes) / side.seconds * 1e-9;
 }
 
-std::optional<double> versus_copy(const CellResult& result, const std::string& side) {
-  const auto* time = find_side(result.measurement.sides, side);
-  const auto* copy = find_side(result.measurement.sides, "copy");
-  if (time == nullptr || copy == nullptr) return {};
-  return copy->seconds / time->seconds;
+std::optional<double> time_ratio(const CellResult& result, const std::string& over,
+                                 const std::string& under) {
+  const auto* first = find_side(result.measurement.sides, over);
+  const auto* second = find_side(result.measurement.sides, under);
+  if (first == nullptr || second == nullptr) return {};
+  return first->seconds / second->seconds;
+}
+
+std::optional<double> share_of_limit(const CellResult& result, const std::string& side) {
+  return time_ratio(result, "copy", side);
 }
 
 std::optional<double> versus_torch(const CellResult& result, const std::string& side) {
@@ -144,9 +158,9 @@ Results read_json(const std::filesystem::path& file) {
   if (!in) throw Error(fmt::format("[bench] cannot read '{}'", file.string()));
   try {
     const json all = json::parse(in);
-    if (all.at("format") != kFormat) {
-      throw Error(fmt::format("[bench] expected format {} in '{}', got {}", kFormat, file.string(),
-                              all.at("format").dump()));
+    if (all.at("format") != kFormat && all.at("format") != kOldFormat) {
+      throw Error(fmt::format("[bench] expected format {} or {} in '{}', got {}", kOldFormat,
+                              kFormat, file.string(), all.at("format").dump()));
     }
     Results results;
     results.machine = all.at("machine");
@@ -160,7 +174,7 @@ Results read_json(const std::filesystem::path& file) {
 
 std::string compare(const Results& before, const Results& now) {
   std::string text, changes;
-  for (const char* key : {"cpu", "threads", "simd", "torch"}) {
+  for (const char* key : {"cpu", "threads", "simd", "torch", "onednn"}) {
     if (before.machine.value(key, json()) == now.machine.value(key, json())) continue;
     text += fmt::format("  not the same {}: {} before, {} now\n", key,
                         before.machine.value(key, json()).dump(),

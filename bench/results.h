@@ -14,6 +14,7 @@ namespace omninorm::bench {
 
 struct CellResult {
   Cell cell;
+  std::size_t bytes = 0;  // that must move
   Measurement measurement;
   std::string not_timed;           // why there are no times, else empty
   bool wrong = false;              // not timed because our answer was wrong
@@ -28,12 +29,17 @@ struct Results {
 // Sides of ours that the tables compare.
 inline constexpr const char* kLibrary = "omninorm";
 inline constexpr const char* kOperator = "omninorm_torch";
+inline constexpr const char* kSeparate = "omninorm_separate";
 
 // Gigabytes (1e9) a second of the bytes that must move.
 double bandwidth(const CellResult& result, const SideTime& side);
 
-// Copy's time over the side's: 1 is the speed of a copy. Empty where either was not timed.
-std::optional<double> versus_copy(const CellResult& result, const std::string& side);
+// The time of a side over another's; empty where either was not timed.
+std::optional<double> time_ratio(const CellResult& result, const std::string& over,
+                                 const std::string& under);
+
+// Share of the limit: the time that the better copy takes to move the same bytes over the side's.
+std::optional<double> share_of_limit(const CellResult& result, const std::string& side);
 
 // PyTorch's time over the side's: 2 is twice as fast. The C++ API is held against the faster of
 // PyTorch's operator and the CPU function under it; the operator against the operator.

@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <system_error>
 
+#include "bench/ops.h"
 #include "omninorm/error.h"
 
 namespace omninorm::bench {
@@ -16,16 +19,6 @@ namespace {
 
 constexpr const char* kBegin = "<!-- bench:kernels begin -->\n";
 constexpr const char* kEnd = "<!-- bench:kernels end -->";
-
-struct Column {
-  const char* heading;
-  int width;
-};
-// Times in microseconds. "/copy" and "/PyTorch" as versus_copy and versus_torch say.
-constexpr Column kColumns[] = {{"rows x width", 13}, {"copy us", 10},    {"GB/s", 7},
-                               {"C++ API us", 12},   {"GB/s", 7},        {"/copy", 7},
-                               {"/PyTorch", 9},      {"op us", 10},      {"/copy", 7},
-                               {"/PyTorch", 9},      {"PyTorch us", 11}, {"direct us", 11}};
 
 std::string microseconds(const CellResult& result, const std::string& side) {
   const auto* time = find_side(result.measurement.sides, side);
@@ -44,20 +37,49 @@ std::string ratio(const std::optional<double>& value) {
   return *value < 10 ? fmt::format("{:.2f}", *value) : fmt::format("{:.1f}", *value);
 }
 
-std::vector<std::string> table_cells(const CellResult& result) {
-  return {name(result.cell.shape) + (result.measurement.steady ? "" : " ~"),
-          microseconds(result, "copy"),
-          gigabytes(result, "copy"),
-          microseconds(result, kLibrary),
-          gigabytes(result, kLibrary),
-          ratio(versus_copy(result, kLibrary)),
-          ratio(versus_torch(result, kLibrary)),
-          microseconds(result, kOperator),
-          ratio(versus_copy(result, kOperator)),
-          ratio(versus_torch(result, kOperator)),
-          microseconds(result, "torch"),
-          microseconds(result, "torch_direct")};
+// Times in microseconds. "/limit" is share_of_limit; "/PyTorch" and "/oneDNN" are their time over
+// ours; "/separate" is our time over that of two passes.
+struct Column {
+  const char* heading;
+  int width;
+  std::string (*cell)(const CellResult&);
+  const char* only = "";  // for the ops whose name starts so
+};
+using In = const CellResult&;
+constexpr Column kColumns[] = {
+    {"shape", 19, [](In r) { return label(r.cell) + (r.measurement.steady ? "" : " ~"); }},
+    {"copy us", 9, [](In r) { return microseconds(r, "copy"); }},
+    {"C++ API us", 12, [](In r) { return microseconds(r, kLibrary); }},
+    {"GB/s", 7, [](In r) { return gigabytes(r, kLibrary); }},
+    {"/limit", 8, [](In r) { return ratio(share_of_limit(r, kLibrary)); }},
+    {"/PyTorch", 10, [](In r) { return ratio(versus_torch(r, kLibrary)); }},
+    {"/oneDNN", 9, [](In r) { return ratio(time_ratio(r, "onednn", kLibrary)); }},
+    {"/separate", 11, [](In r) { return ratio(time_ratio(r, kLibrary, kSeparate)); }, "add_"},
+    {"op us", 9, [](In r) { return microseconds(r, kOperator); }},
+    {"/PyTorch", 10, [](In r) { return ratio(versus_torch(r, kOperator)); }},
+    {"PyTorch us", 12, [](In r) { return microseconds(r, "torch"); }},
+    {"direct us", 11, [](In r) { return microseconds(r, "torch_direct"); }, "layer_norm"},
+    {"oneDNN us", 11, [](In r) { return microseconds(r, "onednn"); }},
+    {"separate us", 13, [](In r) { return microseconds(r, kSeparate); }, "add_"},
+    {"fresh op us", 13, [](In r) { return microseconds(r, "omninorm_torch_fresh"); }},
+    {"fresh PyTorch us", 18, [](In r) { return microseconds(r, "torch_fresh"); }}};
+
+std::vector<const Column*> columns(const Cell& cell) {
+  std::vector<const Column*> result;
+  for (const Column& column : kColumns) {
+    if (cell.op.starts_with(column.only)) result.push_back(&column);
+  }
+  return result;
 }
+
+std::vector<std::string> table_cells(const CellResult& result) {
+  std::vector<std::string> cells;
+  for (const Column* column : columns(result.cell)) cells.push_back(column->cell(result));
+  return cells;
+}
+
+// Calls of less are told line by line, not in the means: there a call's overhead is what is timed.
+constexpr std::int64_t kLeastRows = 64;
 
 // Geometric mean and worst cell of one ratio over a group.
 struct Extreme {
@@ -71,7 +93,7 @@ struct Extreme {
     log_sum += std::log(*value);
     if (count == 0 || *value < worst) {
       worst = *value;
-      worst_cell = name(result.cell.shape);
+      worst_cell = label(result.cell);
     }
     ++count;
   }
@@ -81,26 +103,45 @@ struct Extreme {
   }
 };
 
+// What the means are taken of.
+struct Ratio {
+  const char* heading;
+  std::optional<double> (*of)(const CellResult&);
+};
+constexpr Ratio kRatios[] = {
+    {"C++ API, of the limit", [](In r) { return share_of_limit(r, kLibrary); }},
+    {"C++ API, times PyTorch", [](In r) { return versus_torch(r, kLibrary); }},
+    {"C++ API, times oneDNN", [](In r) { return time_ratio(r, "onednn", kLibrary); }},
+    {"operator, times PyTorch", [](In r) { return versus_torch(r, kOperator); }},
+    {"one pass, times two", [](In r) { return time_ratio(r, kSeparate, kLibrary); }}};
+
 struct GroupSummary {
   std::string group;
-  Extreme library_copy, library_torch, operator_torch;
+  std::array<Extreme, std::size(kRatios)> ratios;
 };
+
+bool counts(const CellResult& result) {
+  return result.not_timed.empty() &&
+         (!result.cell.shape.is_rows() || result.cell.shape.sizes[0] >= kLeastRows);
+}
 
 std::vector<GroupSummary> summarize(const Results& results) {
   std::vector<GroupSummary> groups;
   for (const CellResult& result : results.cells) {
-    if (!result.not_timed.empty()) continue;
+    if (!counts(result)) continue;
     if (groups.empty() || groups.back().group != group(result.cell)) {
-      groups.push_back({.group = group(result.cell),
-                        .library_copy = {},
-                        .library_torch = {},
-                        .operator_torch = {}});
+      groups.push_back({.group = group(result.cell), .ratios = {}});
     }
-    groups.back().library_copy.add(versus_copy(result, kLibrary), result);
-    groups.back().library_torch.add(versus_torch(result, kLibrary), result);
-    groups.back().operator_torch.add(versus_torch(result, kOperator), result);
+    for (std::size_t i = 0; i < std::size(kRatios); ++i) {
+      groups.back().ratios[i].add(kRatios[i].of(result), result);
+    }
   }
   return groups;
+}
+
+// What stands under PyTorch's name in these tables.
+std::string comparison(const Cell& cell) {
+  return fmt::format("{} is compared with {}", cell.op, find_op(cell.op).compared);
 }
 
 std::string markdown_row(const std::vector<std::string>& cells) {
@@ -108,13 +149,19 @@ std::string markdown_row(const std::vector<std::string>& cells) {
 }
 
 std::string markdown_summary(const Results& results) {
-  std::string text = markdown_row({"", "C++ API, of copy", "worst", "C++ API, times PyTorch",
-                                   "worst", "operator, times PyTorch", "worst"});
-  text += "|---|---:|---|---:|---|---:|---|\n";
+  std::vector<std::string> headings{""};
+  std::string rule = "|---|";
+  for (const Ratio& each : kRatios) {
+    headings.insert(headings.end(), {each.heading, "worst"});
+    rule += "---:|---|";
+  }
+  std::string text = markdown_row(headings) + rule + "\n";
   for (const GroupSummary& each : summarize(results)) {
-    text += markdown_row({each.group, each.library_copy.mean(), each.library_copy.worst_text(),
-                          each.library_torch.mean(), each.library_torch.worst_text(),
-                          each.operator_torch.mean(), each.operator_torch.worst_text()});
+    std::vector<std::string> cells{each.group};
+    for (const Extreme& extreme : each.ratios) {
+      cells.insert(cells.end(), {extreme.mean(), extreme.worst_text()});
+    }
+    text += markdown_row(cells);
   }
   return text;
 }
@@ -131,6 +178,7 @@ std::string machine_line(const nlohmann::json& machine) {
       fmt::format("{} threads of {} cores", machine.value("threads", 0), machine.value("cores", 0)),
       text("simd"),
       text("torch").empty() ? "without torch" : fmt::format("torch {}", text("torch")),
+      text("onednn").empty() ? "" : fmt::format("oneDNN {}", text("onednn")),
       fmt::format("omninorm {}", text("omninorm")),
       text("git"),
       text("date")};
@@ -140,18 +188,21 @@ std::string machine_line(const nlohmann::json& machine) {
 
 std::string group_heading(const CellResult& first) {
   std::string line;
-  for (const Column& column : kColumns) line += fmt::format("{:>{}}", column.heading, column.width);
-  return fmt::format("\n{}\n{}\n", group(first.cell), line);
+  for (const Column* column : columns(first.cell)) {
+    line += fmt::format("{:>{}}", column->heading, column->width);
+  }
+  return fmt::format("\n{} ({})\n{}\n", group(first.cell), comparison(first.cell), line);
 }
 
 std::string table_line(const CellResult& result) {
   std::string line;
   if (!result.not_timed.empty()) {
-    line = fmt::format("{:>13}  not timed: {}\n", name(result.cell.shape), result.not_timed);
+    line = fmt::format("{:>19}  not timed: {}\n", label(result.cell), result.not_timed);
   } else {
     const auto cells = table_cells(result);
+    const auto shown = columns(result.cell);
     for (std::size_t i = 0; i < cells.size(); ++i) {
-      line += fmt::format("{:>{}}", cells[i], kColumns[i].width);
+      line += fmt::format("{:>{}}", cells[i], shown[i]->width);
     }
     line += "\n";
     if (!result.measurement.steady) {
@@ -167,16 +218,20 @@ std::string table_line(const CellResult& result) {
 }
 
 std::string summary(const Results& results) {
-  std::string text =
-      "\nGeometric means (1.00 of copy: the speed of a copy of the same bytes; 2.00 times PyTorch: "
-      "twice as fast)\n";
-  text += fmt::format("{:<26}{:>16}  {:<20}{:>18}  {:<20}{:>17}  {:<20}\n", "", "C++ API of copy",
-                      "worst", "times PyTorch", "worst", "op times PyTorch", "worst");
+  std::string text = fmt::format(
+      "\nGeometric means over the cells of {} rows or more, and all images (1.00 of the limit: the "
+      "speed of a copy of the bytes that must move; 2.00 times PyTorch: twice as fast)\n{:<42}",
+      kLeastRows, "");
+  for (const Ratio& each : kRatios) text += fmt::format("{:<34}", each.heading);
+  text += "\n";
   for (const GroupSummary& each : summarize(results)) {
-    text += fmt::format("{:<26}{:>16}  {:<20}{:>18}  {:<20}{:>17}  {:<20}\n", each.group,
-                        each.library_copy.mean(), each.library_copy.worst_text(),
-                        each.library_torch.mean(), each.library_torch.worst_text(),
-                        each.operator_torch.mean(), each.operator_torch.worst_text());
+    text += fmt::format("{:<42}", each.group);
+    for (const Extreme& extreme : each.ratios) {
+      text +=
+          fmt::format("{:<34}", extreme.count == 0 ? std::string(1, '-')
+                                                   : extreme.mean() + ", " + extreme.worst_text());
+    }
+    text += "\n";
   }
   const auto unsteady =
       std::count_if(results.cells.begin(), results.cells.end(), [](const CellResult& result) {
@@ -195,11 +250,11 @@ std::string markdown(const Results& results) {
   for (const CellResult& result : results.cells) {
     if (group(result.cell) != last) {
       last = group(result.cell);
-      text += fmt::format("\n### {}\n\n", last);
+      text += fmt::format("\n### {}\n\n{}.\n\n", last, comparison(result.cell));
       std::vector<std::string> headings;
       std::string rule(1, '|');
-      for (const Column& column : kColumns) {
-        headings.emplace_back(column.heading);
+      for (const Column* column : columns(result.cell)) {
+        headings.emplace_back(column->heading);
         rule += "---:|";
       }
       text += markdown_row(headings) + rule + "\n";
@@ -207,7 +262,7 @@ std::string markdown(const Results& results) {
     if (result.not_timed.empty()) {
       text += markdown_row(table_cells(result));
     } else {
-      text += markdown_row({name(result.cell.shape), "not timed: " + result.not_timed});
+      text += markdown_row({label(result.cell), "not timed: " + result.not_timed});
     }
   }
   return text;

@@ -27,6 +27,7 @@ configure() {
   fi
   [[ $preset != asan ]] || bench=OFF
   arguments=(--preset "$preset" -DOMNINORM_WERROR=ON "-DOMNINORM_TESTS=$tests" "-DOMNINORM_BENCH=$bench")
+  [[ -z ${OMNINORM_ONEDNN:-} ]] || arguments+=("-DOMNINORM_ONEDNN=$OMNINORM_ONEDNN")
   [[ $torch == OFF ]] || arguments+=("-DOMNINORM_PYTHON=$python")
   if [[ -f $folder/build.ninja && -f $folder/dev-arguments && $(<"$folder/dev-arguments") == "${arguments[*]}" ]]; then
     return

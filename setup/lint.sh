@@ -21,7 +21,7 @@ check() {
   fi
 }
 
-check_cpp_format() { ours '*.h' '*.cc' '*.h.in' | xargs -r clang-format-14 --dry-run -Werror; }
+check_cpp_format() { ours '*.h' '*.cc' '*.c' '*.h.in' | xargs -r clang-format-14 --dry-run -Werror; }
 check_python() {
   mapfile -t files < <(ours '*.py')
   ((${#files[@]} == 0)) || { ruff check -q "${files[@]}" && ruff format -q --check "${files[@]}"; }
@@ -41,7 +41,7 @@ check_paths() {
     print FILENAME ":" FNR ": " substr($0, 1, 120) }'
 }
 check_lengths() {
-  ours '*.cc' '*.h' '*.py' '*.js' '*.css' '*.html' '*.sh' '*.cmake' dev | xargs wc -l | awk '$1 > 450 && $2 != "total"'
+  ours '*.cc' '*.c' '*.h' '*.py' '*.js' '*.css' '*.html' '*.sh' '*.cmake' dev | xargs wc -l | awk '$1 > 450 && $2 != "total"'
 }
 
 lint_files() {
@@ -59,7 +59,7 @@ lint_files() {
 }
 
 format_files() {
-  ours '*.h' '*.cc' | xargs -r clang-format-14 -i
+  ours '*.h' '*.cc' '*.c' | xargs -r clang-format-14 -i
   mapfile -t files < <(ours '*.py')
   ((${#files[@]} == 0)) || {
     ruff check -q --fix --exit-zero "${files[@]}"

@@ -12,7 +12,8 @@ run("cmake --install" ${CMAKE_COMMAND} --install ${BUILD} --config ${CONFIG} --p
 file(RENAME ${WORK}/installed "${WORK}/moved here")
 run("configuring the outside project"
     ${CMAKE_COMMAND} -G ${GENERATOR} -S ${PROJECT} -B ${WORK}/outside -DCMAKE_CXX_COMPILER=${CXX}
-    "-DCMAKE_PREFIX_PATH=${WORK}/moved here" "-DCMAKE_CXX_FLAGS=${FLAGS}")
+    "-DCMAKE_PREFIX_PATH=${WORK}/moved here" "-DCMAKE_CXX_FLAGS=${FLAGS}"
+    "-DCMAKE_C_FLAGS=${FLAGS}")
 run("building the outside project" ${CMAKE_COMMAND} --build ${WORK}/outside)
 run("the outside project" ${WORK}/outside/outside)
 
@@ -20,6 +21,12 @@ run("the outside project" ${WORK}/outside/outside)
 set(expected "1.2000 3.2000 0.0000 0.0000 1.0000 2.0000 1.0000 1.0000 \nrstd of the first row: 0.4000\n")
 if(NOT output STREQUAL expected)
   message(FATAL_ERROR "the outside project printed\n${output}expected\n${expected}")
+endif()
+
+run("the outside project's C program" ${WORK}/outside/outside_c)
+set(expected "1.2000 3.2000 0.0000 0.0000 1.0000 2.0000 1.0000 1.0000 \n")
+if(NOT output STREQUAL expected)
+  message(FATAL_ERROR "the outside project's C program printed\n${output}expected\n${expected}")
 endif()
 
 if(PROGRAM)

@@ -1,10 +1,10 @@
-# README must hold EXAMPLE, word for word, in a ```LANGUAGE block; with PYTHON the example is run too,
+# The page README must hold EXAMPLE, word for word, in a ```LANGUAGE block; with PYTHON the example is run too,
 # where build/release/lib means LIBRARIES.
 file(READ ${README} readme)
 file(READ ${EXAMPLE} example)
 string(FIND "${readme}" "```${LANGUAGE}\n${example}```" place)
 if(place EQUAL -1)
-  message(FATAL_ERROR "expected README.md to hold ${EXAMPLE} word for word in a ```${LANGUAGE} block")
+  message(FATAL_ERROR "expected ${README} to hold ${EXAMPLE} word for word in a ```${LANGUAGE} block")
 endif()
 if(PYTHON)
   file(MAKE_DIRECTORY ${WORK}/build/release)
