@@ -156,12 +156,19 @@ at::Tensor contiguous(const std::optional<at::Tensor>& tensor) {
   return tensor ? tensor->contiguous() : at::Tensor();
 }
 
+// Of ops that take none: making them anew costs more than a small norm's checks.
+const CoreForwardExtras kNoForwardExtras;
+const CoreBackwardExtras kNoBackwardExtras;
+
 void run_forward(const NormOp& op, const NormForwardCall& call, const NormForwardArgs& args,
-                 CoreForwardExtras& extras, int dims) {
+                 const at::Tensor& residual, const at::Tensor& sum, int dims) {
   const RunningTensors& running = call.running;
-  if (!running.given() && !running.num_batches_tracked) {
-    return op.forward(args, extras, call.options, dims, context());
+  if (!op.adds && !running.given() && !running.num_batches_tracked) {
+    return op.forward(args, kNoForwardExtras, call.options, dims, context());
   }
+  CoreForwardExtras extras;
+  extras.residual = const_view(residual);
+  extras.sum = mutable_view(sum);
   const RunningCopies copies(running, call.x);
   extras.running = copies.view();
   const bool counts = running.num_batches_tracked && !call.options.evaluates;
@@ -174,6 +181,17 @@ void run_forward(const NormOp& op, const NormForwardCall& call, const NormForwar
   copies.mean.finish();
   copies.var.finish();
   if (counts) running.num_batches_tracked->unsafeGetTensorImpl()->bump_version();
+}
+
+void run_backward(const NormOp& op, const NormBackwardCall& call, const NormBackwardArgs& args,
+                  const at::Tensor& dsum, int dims) {
+  if (!call.options.evaluates && !dsum.defined()) {
+    return op.backward(args, kNoBackwardExtras, call.options, dims, context());
+  }
+  // Copies of running statistics that are not given are empty.
+  const RunningCopies copies(call.running, call.x);
+  const CoreBackwardExtras extras{.dsum = const_view(dsum), .running = copies.view()};
+  op.backward(args, extras, call.options, dims, context());
 }
 
 }  // namespace
@@ -203,12 +221,7 @@ NormForwardResult norm_forward_cpu(const NormOp& op, const NormForwardCall& call
     args.y = mutable_view(y.target);
     args.mean = mutable_view(result.mean);
     args.rstd = mutable_view(result.rstd);
-    CoreForwardExtras extras;
-    if (op.adds) {
-      extras.residual = const_view(residual);
-      extras.sum = mutable_view(sum.target);
-    }
-    run_forward(op, call, args, extras, static_cast<int>(dims));
+    run_forward(op, call, args, residual, sum.target, static_cast<int>(dims));
   });
   result.y = y.finish();
   if (op.adds) result.sum = sum.finish();
@@ -244,15 +257,7 @@ NormBackwardResult norm_backward_cpu(const NormOp& op, const NormBackwardCall& c
     args.dx = mutable_view(dx.target);
     args.dweight = mutable_view(result.dweight);
     args.dbias = mutable_view(result.dbias);
-    CoreBackwardExtras extras;
-    extras.dsum = const_view(dsum);
-    if (!options.evaluates) {
-      op.backward(args, extras, options, static_cast<int>(dims), context());
-      return;
-    }
-    const RunningCopies copies(call.running, call.x);
-    extras.running = copies.view();
-    op.backward(args, extras, options, static_cast<int>(dims), context());
+    run_backward(op, call, args, dsum, static_cast<int>(dims));
   });
   if (call.output_mask[0]) result.dx = dx.finish();
   return result;
