@@ -114,13 +114,13 @@ struct RunningCopy {
     wide = own.to(statistics_dtype(x)).contiguous();
   }
 
+  // Before the kernel writes: throws for a tensor that must not be written (inference mode's).
+  void start() const {
+    if (own.defined()) own.unsafeGetTensorImpl()->bump_version();
+  }
+
   void finish() const {
-    if (!own.defined()) return;
-    if (wide.is_same(own)) {
-      own.unsafeGetTensorImpl()->bump_version();
-    } else {
-      own.copy_(wide);
-    }
+    if (own.defined() && !wide.is_same(own)) own.copy_(wide);
   }
 };
 
@@ -171,16 +171,17 @@ void run_forward(const NormOp& op, const NormForwardCall& call, const NormForwar
   extras.sum = mutable_view(sum);
   const RunningCopies copies(running, call.x);
   extras.running = copies.view();
-  const bool counts = running.num_batches_tracked && !call.options.evaluates;
-  if (counts) {
+  if (call.options.evaluates) return op.forward(args, extras, call.options, dims, context());
+  copies.mean.start();
+  copies.var.start();
+  if (running.num_batches_tracked) {
+    running.num_batches_tracked->unsafeGetTensorImpl()->bump_version();
     extras.running.num_batches_tracked =
         running.num_batches_tracked->mutable_data_ptr<std::int64_t>();
   }
   op.forward(args, extras, call.options, dims, context());
-  if (call.options.evaluates) return;
   copies.mean.finish();
   copies.var.finish();
-  if (counts) running.num_batches_tracked->unsafeGetTensorImpl()->bump_version();
 }
 
 void run_backward(const NormOp& op, const NormBackwardCall& call, const NormBackwardArgs& args,

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from family import CASES, Case, as_tuple
-from norms import UNIT, ops
+from norms import BACKENDS, UNIT, ops
+from torch._dynamo.testing import CompileCounterWithBackend
 
 FALLBACK = torch._C.DispatchKey.CompositeExplicitAutograd
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
@@ -259,6 +260,49 @@ def test_compiles_in_one_graph(case):
     ]
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(kept[0].values(), kept[1].values(), strict=True))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_running_statistics_are_updated_in_a_compiled_graph(backend):
+    case = Case("batch_norm", (4, 3, 5), running=True, options={"momentum": None})
+    kept = case.statistics(), case.statistics()
+    torch._dynamo.reset()
+    compiled = torch.compile(case.__call__, backend=backend, fullgraph=True)
+    for _ in range(2):
+        tensors = case.tensors(torch.float32, requires_grad=True)
+        got, expected = compiled(tensors, kept[0]), case(tensors, kept[1])
+        torch.testing.assert_close(got, expected)
+        for a, b in zip(kept[0].values(), kept[1].values(), strict=True):
+            assert torch.equal(a, b)
+    assert kept[0]["num_batches_tracked"] == 5
+
+
+def norms_of_any_size(x, weight):
+    y = ops.group_norm(x, 2, weight) + ops.grouped_layer_norm(x, 2, weight, per_position=True)
+    y = ops.batch_norm(y, weight, activation="silu") + ops.instance_norm(x)
+    return ops.add_layer_norm(x, y, x.shape[1:])[0]
+
+
+def test_dynamic_shapes_compile_once():
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(norms_of_any_size, backend=counter, fullgraph=True, dynamic=True)
+    for shape in [(3, 8, 7), (5, 12, 9), (17, 32, 31)]:
+        inputs = [torch.randn(shape).requires_grad_(), torch.randn(shape[1]).requires_grad_()]
+        got, expected = compiled(*inputs), norms_of_any_size(*inputs)
+        dy = torch.randn(shape)
+        grads = [torch.autograd.grad(y, inputs, dy) for y in (got, expected)]
+        assert torch.equal(got, expected)
+        assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+    assert counter.frame_count == 1
+
+
+def test_statistics_of_inference_mode_are_not_touched_outside_it():
+    with torch.inference_mode():
+        mean, var = torch.zeros(3), torch.ones(3)
+    with pytest.raises(RuntimeError, match="inference"):
+        ops.batch_norm(torch.randn(4, 3), None, None, mean, var)
+    assert not mean.any()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
