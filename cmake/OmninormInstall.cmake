@@ -27,10 +27,16 @@ if(OMNINORM_TORCH)
   install(TARGETS omninorm_torch EXPORT omninormTorchTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
   # For C++: omninorm/torch/modules.h and the functions. They include torch's headers, which the
   # including project brings with its own torch.
-  install(FILES ${PROJECT_SOURCE_DIR}/torch/modules.h ${PROJECT_SOURCE_DIR}/torch/rms_norm.h
-                ${PROJECT_SOURCE_DIR}/torch/layer_norm.h
+  set(omninorm_torch_headers modules add_layer_norm add_rms_norm batch_norm group_norm
+      grouped_layer_norm instance_norm layer_norm rms_norm)
+  list(TRANSFORM omninorm_torch_headers REPLACE ".+" "${PROJECT_SOURCE_DIR}/torch/\\0.h")
+  install(FILES ${omninorm_torch_headers}
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/omninorm/torch)
   install(EXPORT omninormTorchTargets NAMESPACE omninorm:: DESTINATION ${omninorm_package_dir})
+endif()
+# The Python package: these and python/omninorm (pyproject.toml).
+if(OMNINORM_TORCH)
+  install(TARGETS omninorm_torch LIBRARY DESTINATION omninorm COMPONENT python EXCLUDE_FROM_ALL)
 endif()
 if(OMNINORM_LAB)
   install(TARGETS omninorm_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

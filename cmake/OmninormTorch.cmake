@@ -3,11 +3,18 @@
 # torch's own TorchConfig.cmake is not used: with a CUDA build of torch (what pip installs by default)
 # it stops unless the whole CUDA toolkit is there too, which nothing here needs.
 set(OMNINORM_TORCH_VERSION 2.13)
+if(NOT OMNINORM_PYTHON AND SKBUILD)
+  set(OMNINORM_PYTHON "${Python_EXECUTABLE}")  # pip's
+endif()
 if(NOT OMNINORM_PYTHON)
   set(OMNINORM_PYTHON "$ENV{OMNINORM_PYTHON}")
 endif()
 set(omninorm_torch_advice
     "./dev sets this up; by hand, pip install 'torch==${OMNINORM_TORCH_VERSION}.*' and set OMNINORM_PYTHON to that Python, or configure with -DOMNINORM_TORCH=OFF")
+if(SKBUILD)
+  set(omninorm_torch_advice
+      "Install torch ${OMNINORM_TORCH_VERSION} first, then run pip install --no-build-isolation .")
+endif()
 if(NOT OMNINORM_PYTHON)
   message(FATAL_ERROR "omninorm: expected a Python that has torch ${OMNINORM_TORCH_VERSION}, got none. ${omninorm_torch_advice}")
 endif()

@@ -57,4 +57,16 @@ std::string_view name_of(CastPolicy policy) {
   return policy == CastPolicy::after_weight ? "after_weight" : "before_weight";
 }
 
+Activation activation_of(std::string_view op, std::string_view name) {
+  for (const Activation activation : {Activation::none, Activation::relu, Activation::silu}) {
+    if (name == name_of(activation)) return activation;
+  }
+  fail(op, "activation 'none', 'relu' or 'silu'", c10::str("'", name, "'"));
+}
+
+std::string_view name_of(Activation activation) {
+  if (activation == Activation::none) return "none";
+  return activation == Activation::relu ? "relu" : "silu";
+}
+
 }  // namespace omninorm::torch_ops

@@ -26,4 +26,8 @@ omninorm::Tensor mutable_view(const at::Tensor& tensor);
 CastPolicy cast_policy_of(std::string_view op, std::string_view name);
 std::string_view name_of(CastPolicy policy);
 
+// "none", "relu" or "silu"; likewise.
+Activation activation_of(std::string_view op, std::string_view name);
+std::string_view name_of(Activation activation);
+
 }  // namespace omninorm::torch_ops

@@ -6,8 +6,6 @@
 #include <optional>
 #include <string_view>
 
-#include "omninorm/norm.h"
-
 namespace omninorm::torch_ops {
 
 // x: [..., normalized_shape...], any strides; weight, bias: normalized_shape, of x's type or
@@ -18,12 +16,5 @@ at::Tensor layer_norm(const at::Tensor& x, at::IntArrayRef normalized_shape,
                       const std::optional<at::Tensor>& bias = std::nullopt, double eps = 1e-5,
                       double weight_offset = 0, std::string_view cast_policy = "after_weight",
                       std::optional<at::ScalarType> dtype = std::nullopt);
-
-// omninorm::layer_norm of the dispatcher.
-at::Tensor layer_norm_symint(const at::Tensor& x, c10::SymIntArrayRef normalized_shape,
-                             const std::optional<at::Tensor>& weight,
-                             const std::optional<at::Tensor>& bias, double eps,
-                             double weight_offset, std::string_view cast_policy,
-                             std::optional<at::ScalarType> dtype);
 
 }  // namespace omninorm::torch_ops

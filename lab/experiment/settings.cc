@@ -51,6 +51,7 @@ const std::vector<Row>& rows() {
       {"placement", "model", "where the norms stand in a block (omninorm list placements)", &S::placement, {}, names_of(placements())},
       {"norm", "model", "which norm (omninorm list norms)", &S::norm, {}, names_of(norm_choices())},
       {"norm_eps", "model", "added to the variance or mean square, inside the root", &S::norm_eps, {0, 1}},
+      {"norm_groups", "model", "groups of channels of grouped_layer_norm; must divide the width", &S::norm_groups, {1, 65536}},
       {"layers", "model", "Transformer blocks", &S::layers, {1, 1024}},
       {"width", "model", "width of the residual stream", &S::width, {2, 65536}},
       {"heads", "model", "attention heads; must divide the width into even parts", &S::heads, {1, 4096}},
@@ -124,7 +125,12 @@ std::string expected_words(const Row& row) {
   std::string message =
       fmt::format("[{}] expected {}, got '{}'", row.name, expected_words(row), value);
   const std::string near = nearest(value, row.choices);
-  if (!near.empty()) message += fmt::format("; did you mean '{}'?", near);
+  const std::string_view reason = row.name == "norm" ? why_no_norm(value) : std::string_view{};
+  if (!reason.empty()) {
+    message += fmt::format("; {}", reason);
+  } else if (!near.empty()) {
+    message += fmt::format("; did you mean '{}'?", near);
+  }
   throw Error(message);
 }
 
@@ -273,6 +279,19 @@ Settings from_json(const nlohmann::json& json) {
   return settings;
 }
 
+namespace {
+
+// Groups of less than 3 channels would be constants. `what` has `width` channels.
+void check_groups(const Settings& settings, std::int64_t width, std::string_view what) {
+  if (width % settings.norm_groups == 0 && width / settings.norm_groups >= 3) return;
+  throw Error(fmt::format(
+      "[norm_groups] expected groups of 3 or more channels that divide the width of {}, {}, got {} "
+      "groups",
+      what, width, settings.norm_groups));
+}
+
+}  // namespace
+
 void check(const Settings& settings) {
   for (const Row& row : rows()) {
     Settings copy;
@@ -291,6 +310,10 @@ void check(const Settings& settings) {
         "[heads] expected an even width of a head, which rotary positions need, got width {} / {} "
         "heads = {}",
         settings.width, settings.heads, settings.width / settings.heads));
+  }
+  if (settings.norm == "grouped_layer_norm") {
+    check_groups(settings, settings.width, "the model");
+    if (settings.qk_norm) check_groups(settings, settings.width / settings.heads, "a head");
   }
   if (settings.data == "text" && settings.text.empty()) {
     throw Error("[data] expected files for data 'text', got none; name them with --text FILE...");

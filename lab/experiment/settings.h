@@ -17,6 +17,7 @@ struct Settings {
   std::string placement = "pre";
   std::string norm = "rms_norm";
   double norm_eps = 1e-6;
+  std::int64_t norm_groups = 8;  // of grouped_layer_norm
   std::int64_t layers = 6;
   std::int64_t width = 128;
   std::int64_t heads = 4;

@@ -15,10 +15,10 @@ using Norm = std::function<at::Tensor(const at::Tensor&)>;
 // Leaves x as it is: the place in a block where this placement has no norm.
 at::Tensor identity(const at::Tensor& x);
 
-// Makes the norm `choice` ("rms_norm", "layer_norm", "none") of `width` entries, with weight 1 and,
-// for layer_norm, bias 0, and registers its parameters with `parent` as `name`. Throws
-// omninorm::Error for an unknown name.
+// Makes the norm `choice` ("rms_norm", "layer_norm", "grouped_layer_norm", "none") of `width`
+// entries (in `groups` groups), with weight 1 and, but for rms_norm, bias 0, and registers its
+// parameters with `parent` as `name`. Throws omninorm::Error for an unknown name.
 Norm make_norm(torch::nn::Module& parent, const std::string& name, const std::string& choice,
-               std::int64_t width, double eps);
+               std::int64_t width, double eps, std::int64_t groups = 1);
 
 }  // namespace omninorm::lab

@@ -48,6 +48,7 @@ constexpr std::array placement_table = {
 constexpr std::array norm_table = {
     NormChoice{"rms_norm", "x / sqrt(mean(x^2) + eps) * weight"},
     NormChoice{"layer_norm", "(x - mean(x)) / sqrt(var(x) + eps) * weight + bias"},
+    NormChoice{"grouped_layer_norm", "layer_norm of each of norm_groups groups of channels (LN-G)"},
     NormChoice{"none", "no norm anywhere: what the norms are for, seen by leaving them out"},
 };
 
@@ -66,5 +67,19 @@ const Placement& find_placement(std::string_view name) {
 }
 
 std::span<const NormChoice> norm_choices() { return norm_table; }
+
+std::string_view why_no_norm(std::string_view name) {
+  if (name == "batch_norm") {
+    return "batch_norm pools over tokens, so that a causal model would see later ones";
+  }
+  if (name == "instance_norm" || name == "group_norm") {
+    return "it pools over positions, so that a causal model would see later ones; "
+           "grouped_layer_norm is its form for one position";
+  }
+  if (name == "add_rms_norm" || name == "add_layer_norm") {
+    return "it is the same norm with the residual's addition in one pass";
+  }
+  return {};
+}
 
 }  // namespace omninorm::lab

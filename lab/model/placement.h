@@ -30,4 +30,7 @@ struct NormChoice {
 };
 std::span<const NormChoice> norm_choices();
 
+// Why a model cannot be built with a norm that the library has; "" for any other name.
+std::string_view why_no_norm(std::string_view name);
+
 }  // namespace omninorm::lab

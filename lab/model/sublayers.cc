@@ -30,8 +30,10 @@ Attention::Attention(const Settings& settings)
   out_ = register_parameter("out", at::empty({width, width}));
   norm_q_ = norm_k_ = identity;
   if (settings.qk_norm) {
-    norm_q_ = make_norm(*this, "norm_q", settings.norm, head_width, settings.norm_eps);
-    norm_k_ = make_norm(*this, "norm_k", settings.norm, head_width, settings.norm_eps);
+    norm_q_ = make_norm(*this, "norm_q", settings.norm, head_width, settings.norm_eps,
+                        settings.norm_groups);
+    norm_k_ = make_norm(*this, "norm_k", settings.norm, head_width, settings.norm_eps,
+                        settings.norm_groups);
   }
 }
 

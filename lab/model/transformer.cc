@@ -7,7 +7,8 @@ namespace {
 
 Norm norm_if(bool wanted, torch::nn::Module& parent, const std::string& name,
              const Settings& settings) {
-  return wanted ? make_norm(parent, name, settings.norm, settings.width, settings.norm_eps)
+  return wanted ? make_norm(parent, name, settings.norm, settings.width, settings.norm_eps,
+                            settings.norm_groups)
                 : Norm(identity);
 }
 

@@ -67,8 +67,8 @@ TEST(Command, UnknownVerbsFlagsAndArgumentsAreAnsweredWithTheValidOnes) {
 TEST(Command, ListsWhatThereIs) {
   const Command command;
   const std::string all = command.run("list").out;
-  for (const char* name : {"rms_norm", "layer_norm", "none", "post", "pre", "peri", "output",
-                           "prose", "text", "x' = x + N_out(F(N_in(x)))"}) {
+  for (const char* name : {"rms_norm", "layer_norm", "grouped_layer_norm", "none", "post", "pre",
+                           "peri", "output", "prose", "text", "x' = x + N_out(F(N_in(x)))"}) {
     EXPECT_THAT(all, HasSubstr(name));
   }
   const std::string placements = command.run("list placements").out;

@@ -27,9 +27,11 @@ std::string set_error(const char* name, const char* value) {
 
 TEST(Settings, EveryFieldGoesThroughTextAndBack) {
   // A value other than the default for each setting; a new setting must be added here.
+  // clang-format off
   const std::vector<std::pair<std::string, std::string>> values = {
       {"placement", "peri"}, {"norm", "layer_norm"},
-      {"norm_eps", "1e-05"}, {"layers", "3"},
+      {"norm_eps", "1e-05"}, {"norm_groups", "4"},
+      {"layers", "3"},
       {"width", "96"},       {"heads", "6"},
       {"context", "64"},     {"mlp", "swiglu"},
       {"dropout", "0.125"},  {"tied", "true"},
@@ -42,6 +44,7 @@ TEST(Settings, EveryFieldGoesThroughTextAndBack) {
       {"device", "cuda:1"},  {"seed", "9"},
       {"data", "text"},      {"text", "a.txt\nb c.txt"},
       {"probe_every", "3"},  {"validate_every", "11"}};
+  // clang-format on
   Settings settings;
   ASSERT_EQ(values.size(), setting_table().size());
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -111,7 +114,10 @@ TEST(Settings, UnknownNamesAndChoicesAreAnsweredWithTheValidOnes) {
   EXPECT_THAT(set_error("placement", "perry"), AllOf(HasSubstr("one of post, pre, peri, output"),
                                                      HasSubstr("did you mean 'peri'?")));
   EXPECT_THAT(set_error("norm", "rmsnorm"), HasSubstr("did you mean 'rms_norm'?"));
-  EXPECT_THAT(set_error("norm", "batch_norm_2d"), HasSubstr("one of rms_norm, layer_norm, none"));
+  EXPECT_THAT(set_error("norm", "batch_norm_2d"),
+              HasSubstr("one of rms_norm, layer_norm, grouped_layer_norm, none"));
+  EXPECT_THAT(set_error("norm", "batch_norm"), HasSubstr("batch_norm pools over tokens"));
+  EXPECT_THAT(set_error("norm", "group_norm"), HasSubstr("pools over positions"));
   EXPECT_THAT(set_error("device", "tpu"), HasSubstr("expected cpu, cuda or cuda:N"));
   EXPECT_THAT(set_error("device", "cuda:"), HasSubstr("expected cpu, cuda or cuda:N"));
   EXPECT_THAT(set_error("tied", "maybe"), HasSubstr("expected true or false, got 'maybe'"));
@@ -136,6 +142,22 @@ TEST(Settings, CheckSeesWhatNoSingleFieldCan) {
               AllOf(HasSubstr("width 130 with 4 heads"), HasSubstr("nearest that fits is 132")));
   EXPECT_THAT(error([](Settings& s) { s.width = 2; }), HasSubstr("nearest that fits is 4"));
   EXPECT_THAT(error([](Settings& s) { s.width = 12; }), HasSubstr("even width of a head"));
+  Settings fits;
+  fits.norm_groups = 7;  // read by no other norm
+  EXPECT_NO_THROW(check(fits));
+  fits.norm = "grouped_layer_norm";
+  fits.norm_groups = 32;
+  EXPECT_NO_THROW(check(fits));
+  const auto grouped = [&](std::int64_t groups, bool qk_norm) {
+    return error([&](Settings& s) {
+      s.norm = "grouped_layer_norm";
+      s.norm_groups = groups;
+      s.qk_norm = qk_norm;
+    });
+  };
+  EXPECT_THAT(grouped(7, false), HasSubstr("the width of the model, 128, got 7 groups"));
+  EXPECT_THAT(grouped(64, false), HasSubstr("groups of 3 or more channels"));
+  EXPECT_THAT(grouped(32, true), HasSubstr("the width of a head, 32, got 32 groups"));
   EXPECT_THAT(error([](Settings& s) { s.data = "text"; }), HasSubstr("--text FILE"));
   EXPECT_THAT(error([](Settings& s) { s.text = {"a"}; }), HasSubstr("data 'text'"));
   EXPECT_THAT(error([](Settings& s) { s.batch = 0; }), HasSubstr("[batch]"));

@@ -1,4 +1,4 @@
-// omninorm::RMSNorm and omninorm::LayerNorm, and the plain functions under them.
+// The C++ modules, and the plain functions under them.
 #include "torch/modules.h"
 
 #include <gmock/gmock.h>
@@ -96,6 +96,121 @@ TEST(LayerNorm, DoubleBackwardWorksFromC) {
   EXPECT_TRUE(torch::allclose(second, torch::autograd::grad({plain.square().sum()}, {x})[0]));
 }
 
+// Ours and torch's with the same random parameters: outputs and gradients must agree.
+template <class Ours, class Theirs>
+void expect_same(Ours& ours, Theirs& theirs, const Tensor& x) {
+  const auto own = ours->named_parameters(), other = theirs->named_parameters();
+  ASSERT_EQ(own.keys(), other.keys());
+  ASSERT_EQ(ours->named_buffers().keys(), theirs->named_buffers().keys());
+  {
+    torch::NoGradGuard no_grad;
+    for (const auto& item : own) other[item.key()].copy_(item.value().normal_());
+  }
+  std::vector<Tensor> a{x}, b{x};
+  for (const auto& item : own) a.push_back(item.value());
+  for (const auto& item : own) b.push_back(other[item.key()]);
+  const Tensor y = ours->forward(x), expected = theirs->forward(x), dy = torch::randn_like(x);
+  EXPECT_TRUE(close(y, expected));
+  EXPECT_EQ(y.strides(), x.strides());
+  const auto dx = torch::autograd::grad({y}, a, {dy}),
+             want = torch::autograd::grad({expected}, b, {dy});
+  for (std::size_t i = 0; i < dx.size(); ++i) {
+    EXPECT_TRUE(torch::allclose(dx[i], want[i], 1e-4, 1e-4)) << i;
+  }
+  for (const auto& item : ours->named_buffers()) {
+    EXPECT_TRUE(torch::allclose(item.value(), theirs->named_buffers()[item.key()])) << item.key();
+  }
+}
+
+Tensor images() { return torch::randn({3, 6, 4, 5}).set_requires_grad(true); }
+
+TEST(GroupNorm, AgreesWithTorch) {
+  omninorm::GroupNorm ours(omninorm::GroupNormModuleOptions(2, 6));
+  torch::nn::GroupNorm theirs(torch::nn::GroupNormOptions(2, 6));
+  expect_same(ours, theirs, images());
+  const Tensor last = images().detach().contiguous(torch::MemoryFormat::ChannelsLast);
+  EXPECT_TRUE(ours(last).is_contiguous(torch::MemoryFormat::ChannelsLast));
+}
+
+TEST(BatchNorm, AgreesWithTorchInTrainingAndEvaluation) {
+  omninorm::BatchNorm ours(omninorm::BatchNormModuleOptions(6).momentum(0.3));
+  torch::nn::BatchNorm2d theirs(torch::nn::BatchNorm2dOptions(6).momentum(0.3));
+  for (int step = 0; step < 2; ++step) expect_same(ours, theirs, images());
+  ours->eval();
+  theirs->eval();
+  expect_same(ours, theirs, images());
+  EXPECT_EQ(ours->num_batches_tracked.item<std::int64_t>(), 2);
+}
+
+TEST(BatchNorm, TakesAnyRankAndACumulativeAverage) {
+  omninorm::BatchNorm ours(omninorm::BatchNormModuleOptions(4).momentum(std::nullopt));
+  Tensor mean = torch::zeros(4);
+  for (const auto& shape :
+       std::vector<std::vector<std::int64_t>>{{5, 4}, {2, 4, 3}, {2, 4, 2, 1, 3}}) {
+    const Tensor x = torch::randn(shape);
+    ours(x);
+    mean += x.transpose(0, 1).flatten(1).mean(1);
+  }
+  EXPECT_TRUE(close(ours->running_mean, mean / 3));
+  omninorm::BatchNorm untracked(omninorm::BatchNormModuleOptions(4).track_running_stats(false));
+  EXPECT_TRUE(untracked->buffers().empty());
+  untracked->eval();
+  EXPECT_TRUE(close(untracked(torch::randn({9, 4})).mean(0), torch::zeros(4)));
+}
+
+TEST(InstanceNorm, AgreesWithTorch) {
+  omninorm::InstanceNorm ours(
+      omninorm::InstanceNormModuleOptions(6).affine(true).track_running_stats(true));
+  torch::nn::InstanceNorm2d theirs(
+      torch::nn::InstanceNorm2dOptions(6).affine(true).track_running_stats(true));
+  expect_same(ours, theirs, images());
+  ours->eval();
+  theirs->eval();
+  expect_same(ours, theirs, images());
+  omninorm::InstanceNorm bare(6);
+  EXPECT_TRUE(bare->parameters().empty());
+  torch::nn::InstanceNorm1d plain(6);
+  expect_same(bare, plain, torch::randn({2, 6, 7}).set_requires_grad(true));
+}
+
+TEST(GroupedLayerNorm, NormalisesEachGroup) {
+  omninorm::GroupedLayerNorm norm(omninorm::GroupedLayerNormModuleOptions(3, 12));
+  torch::nn::LayerNorm part(torch::nn::LayerNormOptions({4}));
+  const Tensor x = torch::randn({5, 12});
+  EXPECT_TRUE(close(norm(x), part(x.view({5, 3, 4})).view({5, 12})));
+  omninorm::GroupedLayerNorm position(
+      omninorm::GroupedLayerNormModuleOptions(2, 6).per_position(true).center(false).eps(0.1));
+  const Tensor image = torch::randn({2, 6, 3, 2}), groups = image.view({2, 2, 3, 3, 2});
+  const Tensor expected = groups * (groups.square().mean(2, true) + 0.1).rsqrt();
+  EXPECT_TRUE(close(position(image), expected.view_as(image)));
+}
+
+TEST(AddNorms, AreTheNormOfTheSum) {
+  const Tensor x = torch::randn({3, 8}), residual = torch::randn({3, 8});
+  omninorm::AddRMSNorm add_rms(8);
+  omninorm::AddLayerNorm add_layer(8);
+  const auto [y, sum] = add_rms(x, residual);
+  EXPECT_TRUE(sum.equal(x + residual));
+  EXPECT_TRUE(close(y, RMSNorm(8)(sum)));
+  EXPECT_TRUE(close(std::get<0>(add_layer(x, residual)), LayerNorm(8)(sum)));
+}
+
+TEST(Modules, OptionsOfTheFamilyReachTheOp) {
+  const Tensor x = torch::randn({2, 4, 3});
+  omninorm::GroupNorm plain(omninorm::GroupNormModuleOptions(2, 4));
+  omninorm::GroupNorm relu(
+      omninorm::GroupNormModuleOptions(2, 4).activation("relu").weight_offset(1));
+  EXPECT_TRUE(relu->weight.equal(torch::zeros(4)));
+  EXPECT_TRUE(relu(x).equal(torch::relu(plain(x))));
+  EXPECT_EQ(text(relu), "omninorm::GroupNorm(2, 4, eps=1e-05, weight_offset=1, activation=relu)");
+  EXPECT_EQ(text(omninorm::BatchNorm(
+                omninorm::BatchNormModuleOptions(4).momentum(std::nullopt).affine(false))),
+            "omninorm::BatchNorm(4, eps=1e-05, momentum=none, affine=false)");
+  EXPECT_EQ(
+      text(omninorm::GroupedLayerNorm(omninorm::GroupedLayerNormModuleOptions(2, 8).center(false))),
+      "omninorm::GroupedLayerNorm(2, 8, eps=1e-05, center=false)");
+}
+
 TEST(Modules, CloneAndConvert) {
   RMSNorm norm(RMSNormModuleOptions(8).weight_offset(1).bias(true));
   norm->to(torch::kBFloat16);
@@ -104,6 +219,18 @@ TEST(Modules, CloneAndConvert) {
   EXPECT_EQ(copy->weight.scalar_type(), torch::kBFloat16);
   EXPECT_FALSE(copy->weight.is_same(norm->weight));
   EXPECT_EQ(copy->options.weight_offset(), 1);
+}
+
+TEST(Modules, CloneCopiesRunningStatistics) {
+  omninorm::BatchNorm norm(3);
+  norm(torch::randn({8, 3}));
+  const auto copy = std::dynamic_pointer_cast<omninorm::BatchNormImpl>(norm->clone());
+  ASSERT_TRUE(copy);
+  EXPECT_TRUE(copy->running_mean.equal(norm->running_mean));
+  EXPECT_FALSE(copy->running_mean.is_same(norm->running_mean));
+  EXPECT_EQ(copy->num_batches_tracked.item<std::int64_t>(), 1);
+  norm->reset_parameters();
+  EXPECT_TRUE(norm->running_mean.equal(torch::zeros(3)));
 }
 
 TEST(Modules, ResetParameters) {
@@ -148,6 +275,10 @@ TEST(Modules, RefuseWhatCannotWork) {
               HasSubstr("[layer_norm] expected a normalized_shape of at least one dimension"));
   EXPECT_THAT(error_of([] { RMSNorm norm(RMSNormModuleOptions(4).cast_policy("never")); }),
               HasSubstr("expected cast_policy 'after_weight' or 'before_weight', got 'never'"));
+  EXPECT_THAT(error_of([] { omninorm::GroupNorm norm(omninorm::GroupNormModuleOptions(4, 30)); }),
+              HasSubstr("[group_norm] expected num_groups to divide 30 channels, got 4"));
+  EXPECT_THAT(error_of([] { omninorm::BatchNorm norm(0); }),
+              HasSubstr("[batch_norm] expected 1 or more channels, got 0"));
   EXPECT_THAT(
       error_of([] {
         RMSNorm(4)(torch::randn({2, 5}));

@@ -1,7 +1,11 @@
 """Plain formulas for the row norms, and the cases that several test files go through."""
 
+import shutil
+import sysconfig
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import pytest
 import torch
 
 ops = torch.ops.omninorm
@@ -13,6 +17,22 @@ UNIT = {
     torch.bfloat16: 2.0**-8,
     torch.float16: 2.0**-11,
 }
+
+
+def inductor_can_run():
+    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    return shutil.which("g++") is not None and header.exists()
+
+
+BACKENDS = [
+    "aot_eager",
+    pytest.param(
+        "inductor",
+        marks=pytest.mark.skipif(
+            not inductor_can_run(), reason="inductor compiles C++ here: needs g++ and Python.h"
+        ),
+    ),
+]
 
 
 def formula(op, x, shape, weight=None, bias=None, eps=1e-5, weight_offset=0.0, partial=1.0):

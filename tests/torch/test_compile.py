@@ -1,33 +1,14 @@
 """torch.library.opcheck, torch.compile and the fallback."""
 
 import re
-import shutil
-import sysconfig
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
-from norms import CASES, Case, ops
+from norms import BACKENDS, CASES, Case, ops
 from torch._dynamo.testing import CompileCounterWithBackend
 
 FALLBACK = torch._C.DispatchKey.CompositeExplicitAutograd
-
-
-def inductor_can_run():
-    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
-    return shutil.which("g++") is not None and header.exists()
-
-
-BACKENDS = [
-    "aot_eager",
-    pytest.param(
-        "inductor",
-        marks=pytest.mark.skipif(
-            not inductor_can_run(), reason="inductor compiles C++ here: needs g++ and Python.h"
-        ),
-    ),
-]
 
 
 def backward_arguments(case, x, weight):

@@ -64,6 +64,7 @@ class AgainstFormulas : public ::testing::TestWithParam<Shape> {};
 TEST_P(AgainstFormulas, LogitsAndGradientsAgreeInF64) {
   Settings settings = small_settings();
   std::tie(settings.placement, settings.norm) = GetParam();
+  settings.norm_groups = 2;
   settings.init = "fan-in";  // larger branches than normal-0.02: differences show
   for (const char* mlp : {"gelu", "swiglu"}) {
     settings.mlp = mlp;
@@ -77,12 +78,11 @@ TEST_P(AgainstFormulas, LogitsAndGradientsAgreeInF64) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, AgainstFormulas,
-                         ::testing::Combine(::testing::Values("post", "pre", "peri", "output"),
-                                            ::testing::Values("rms_norm", "layer_norm", "none")),
-                         [](const auto& info) {
-                           return std::get<0>(info.param) + "_" + std::get<1>(info.param);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Models, AgainstFormulas,
+    ::testing::Combine(::testing::Values("post", "pre", "peri", "output"),
+                       ::testing::Values("rms_norm", "layer_norm", "grouped_layer_norm", "none")),
+    [](const auto& info) { return std::get<0>(info.param) + "_" + std::get<1>(info.param); });
 
 TEST(Model, EveryPlacementOfTheTableIsTested) {
   std::set<std::string_view> names;
@@ -198,7 +198,8 @@ TEST(Model, UnknownNamesAreRefused) {
   EXPECT_THAT(message(settings), HasSubstr("peri"));
   settings = small_settings();
   settings.norm = "rmsnorm";
-  EXPECT_THAT(message(settings), HasSubstr("expected rms_norm, layer_norm or none"));
+  EXPECT_THAT(message(settings),
+              HasSubstr("expected rms_norm, layer_norm, grouped_layer_norm or none"));
   settings = small_settings();
   settings.init = "xavier";
   EXPECT_THAT(message(settings), HasSubstr("normal-0.02 or fan-in"));

@@ -51,9 +51,11 @@ class Reference {
     if (s_.norm == "rms_norm") {
       return x / at::sqrt((x * x).mean(-1, true) + s_.norm_eps) * p_.at(name + ".weight");
     }
-    const at::Tensor centred = x - x.mean(-1, true);
+    const std::int64_t groups = s_.norm == "layer_norm" ? 1 : s_.norm_groups;
+    const at::Tensor parts = x.unflatten(-1, {groups, -1});
+    const at::Tensor centred = parts - parts.mean(-1, true);
     const at::Tensor deviation = at::sqrt((centred * centred).mean(-1, true) + s_.norm_eps);
-    return centred / deviation * p_.at(name + ".weight") + p_.at(name + ".bias");
+    return (centred / deviation).flatten(-2) * p_.at(name + ".weight") + p_.at(name + ".bias");
   }
 
   // Position t turns the pair (2i, 2i+1) by the angle t * 10000^(-2i/d).

@@ -338,12 +338,13 @@ TEST(Train, TheSmallestModelsTrain) {
   Settings settings;
   settings.layers = 1;
   settings.width = 8;
+  settings.norm_groups = 2;
   settings.heads = 1;
   settings.context = 1;
   settings.batch = 1;
   settings.steps = 2;
   for (const char* placement : {"post", "pre", "peri", "output"}) {
-    for (const char* norm : {"rms_norm", "layer_norm", "none"}) {
+    for (const char* norm : {"rms_norm", "layer_norm", "grouped_layer_norm", "none"}) {
       for (const char* mlp : {"gelu", "swiglu"}) {
         settings.placement = placement;
         settings.norm = norm;

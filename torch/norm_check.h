@@ -2,12 +2,12 @@
 // checks what it is given once more; these come first so that a graph is refused when it is traced.
 #pragma once
 
-#include "torch/row_norm.h"
+#include "torch/norm_op.h"
 
 namespace omninorm::torch_ops {
 
 // Throw c10::ValueError "[op] expected ..., got ...".
-void check_forward(const RowNormOp& op, const RowNormForwardCall& call);
-void check_backward(const RowNormOp& op, const RowNormBackwardCall& call);
+void check_forward(const NormOp& op, const NormForwardCall& call);
+void check_backward(const NormOp& op, const NormBackwardCall& call);
 
 }  // namespace omninorm::torch_ops
