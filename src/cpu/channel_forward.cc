@@ -61,6 +61,7 @@ inline void plane_whole_sets(const ChannelForwardPlan& plan, std::int64_t begin,
   with_types(*plan.problem, [&](auto x, auto y, auto activation) {
     PlaneForward<decltype(x), decltype(y), activation.value>(plan).whole_sets(begin, end);
   });
+  if (plan.streams) finish_stream();
 }
 
 // Moments of planes, or of blocks of columns; y without an activation stands for any.

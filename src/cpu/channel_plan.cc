@@ -122,7 +122,8 @@ ChannelAffine channel_affine(const NormForward& problem, std::int64_t channel,
   const double scale =
       statistics.rstd * scale_of(problem.weight, problem.weight_dtype, problem.parameters, channel);
   const auto shift = static_cast<float>(statistics.mean);
-  double offset = (static_cast<double>(shift) - statistics.mean) * scale;
+  const double correction = static_cast<double>(shift) - statistics.mean;
+  double offset = correction == 0 ? 0 : correction * scale;  // scale may be infinite
   if (problem.bias) offset += load(problem.bias, problem.weight_dtype, channel);
   return {shift, static_cast<float>(scale), static_cast<float>(offset)};
 }
@@ -179,7 +180,8 @@ void channel_argument(const NormBackward& problem, std::int64_t channel,
   const double bias = problem.bias ? load(problem.bias, problem.weight_dtype, channel) : 0.0;
   to.mean = static_cast<float>(statistics.mean);
   to.scale = static_cast<float>(scale);
-  to.offset = static_cast<float>((static_cast<double>(to.mean) - statistics.mean) * scale + bias);
+  const double correction = static_cast<double>(to.mean) - statistics.mean;
+  to.offset = static_cast<float>((correction == 0 ? 0 : correction * scale) + bias);
 }
 
 SetGradient set_gradient(const NormBackward& problem, std::int64_t g,

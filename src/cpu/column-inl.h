@@ -132,8 +132,10 @@ void column_moments(const ColumnRows<X>& rows, std::int64_t begin, std::int64_t 
       const double m2 = second[c] - first[c] * delta;
       const double mean = static_cast<double>(shift[c]) + delta;
       out[c] = {count, mean, m2 < 0 ? 0 : m2};
-      far += !(delta * first[c] <= m2 + eps * count);
-      shift[c] = static_cast<float>(mean);
+      // Only its own shift: a channel's bits must not depend on its neighbours.
+      const bool is_far = !(delta * first[c] <= m2 + eps * count);
+      far += is_far;
+      shift[c] = is_far ? static_cast<float>(mean) : shift[c];
     }
     if (far == 0) break;
   }
