@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 
 #include "src/core/element.h"
 #include "src/core/kernel_list.h"
@@ -16,79 +15,49 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/channel_backward.cc"
 #include "hwy/foreach_target.h"
+#include "src/cpu/channel_types-inl.h"
 #include "src/cpu/column-inl.h"
 #include "src/cpu/plane-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
 
-// Calls step(X(), Y(), activation) with the types of the problem.
-template <class X, class Step>
-void with_activation(const NormBackward& problem, const Step& step) {
-  const auto with_dy = [&](auto dy) {
-    switch (problem.activation) {
-      case Activation::none:
-        return step(X(), dy, std::integral_constant<Activation, Activation::none>());
-      case Activation::relu:
-        return step(X(), dy, std::integral_constant<Activation, Activation::relu>());
-      case Activation::silu:
-        return step(X(), dy, std::integral_constant<Activation, Activation::silu>());
-    }
-  };
-  if constexpr (std::is_same_v<X, float>) {
-    with_dy(float());
-  } else {
-    if (problem.dy.dtype == DType::f32) return with_dy(float());
-    with_dy(X());
-  }
-}
-
-template <class Step>
-void with_types(const NormBackward& problem, const Step& step) {
-  switch (problem.x.dtype) {
-    case DType::f32:
-      return with_activation<float>(problem, step);
-    case DType::bf16:
-      return with_activation<bfloat16>(problem, step);
-    case DType::f16:
-      return with_activation<float16>(problem, step);
-    case DType::f64:
-      return;  // declined
-  }
-}
-
 inline void plane_gradients(const ChannelBackwardPlan& plan, std::int64_t begin, std::int64_t end) {
-  with_types(*plan.problem, [&](auto x, auto dy, auto activation) {
-    PlaneBackward<decltype(x), decltype(dy), activation.value>(plan).whole_sets(begin, end);
-  });
+  with_types(plan.problem->x.dtype, plan.problem->dy.dtype, plan.problem->activation,
+             [&](auto x, auto dy, auto activation) {
+               PlaneBackward<decltype(x), decltype(dy), activation.value>(plan).whole_sets(begin,
+                                                                                           end);
+             });
   if (plan.streams) finish_stream();
 }
 
 inline void channel_sums(const ChannelBackwardPlan& plan, std::int64_t begin, std::int64_t end) {
-  with_types(*plan.problem, [&](auto x, auto dy, auto activation) {
-    using X = decltype(x);
-    using Y = decltype(dy);
-    if (plan.shape.layout == ChannelLayout::plane) {
-      PlaneBackward<X, Y, activation.value>(plan).sums(begin, end);
-    } else {
-      const ColumnBackward<X, Y, activation.value> columns(plan);
-      for (std::int64_t b = begin; b < end; ++b) columns.sums(b);
-    }
-  });
+  with_types(plan.problem->x.dtype, plan.problem->dy.dtype, plan.problem->activation,
+             [&](auto x, auto dy, auto activation) {
+               using X = decltype(x);
+               using Y = decltype(dy);
+               if (plan.shape.layout == ChannelLayout::plane) {
+                 PlaneBackward<X, Y, activation.value>(plan).sums(begin, end);
+               } else {
+                 const ColumnBackward<X, Y, activation.value> columns(plan);
+                 for (std::int64_t b = begin; b < end; ++b) columns.sums(b);
+               }
+             });
 }
 
 inline void channel_gradients(const ChannelBackwardPlan& plan, std::int64_t begin,
                               std::int64_t end) {
-  with_types(*plan.problem, [&](auto x, auto dy, auto activation) {
-    using X = decltype(x);
-    using Y = decltype(dy);
-    if (plan.shape.layout == ChannelLayout::plane) {
-      PlaneBackward<X, Y, activation.value>(plan).apply(begin, end);
-    } else {
-      const ColumnBackward<X, Y, activation.value> columns(plan);
-      for (std::int64_t b = begin; b < end; ++b) columns.apply(b);
-    }
-  });
+  with_types(plan.problem->x.dtype, plan.problem->dy.dtype, plan.problem->activation,
+             [&](auto x, auto dy, auto activation) {
+               using X = decltype(x);
+               using Y = decltype(dy);
+               if (plan.shape.layout == ChannelLayout::plane) {
+                 PlaneBackward<X, Y, activation.value>(plan).apply(begin, end);
+               } else {
+                 const ColumnBackward<X, Y, activation.value> columns(plan);
+                 for (std::int64_t b = begin; b < end; ++b) columns.apply(b);
+               }
+             });
   if (plan.streams) finish_stream();
 }
 

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
-#include <type_traits>
 
 #include "src/core/kernel_list.h"
 #include "src/cpu/channel_plan.h"
@@ -16,51 +15,19 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/channel_forward.cc"
 #include "hwy/foreach_target.h"
+#include "src/cpu/channel_types-inl.h"
 #include "src/cpu/column-inl.h"
 #include "src/cpu/plane-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
 
-// Calls step(X(), Y(), activation) with the types of the problem.
-template <class X, class Step>
-void with_activation(const NormForward& problem, const Step& step) {
-  const auto with_y = [&](auto y) {
-    switch (problem.activation) {
-      case Activation::none:
-        return step(X(), y, std::integral_constant<Activation, Activation::none>());
-      case Activation::relu:
-        return step(X(), y, std::integral_constant<Activation, Activation::relu>());
-      case Activation::silu:
-        return step(X(), y, std::integral_constant<Activation, Activation::silu>());
-    }
-  };
-  if constexpr (std::is_same_v<X, float>) {
-    with_y(float());
-  } else {
-    if (problem.y.dtype == DType::f32) return with_y(float());
-    with_y(X());
-  }
-}
-
-template <class Step>
-void with_types(const NormForward& problem, const Step& step) {
-  switch (problem.x.dtype) {
-    case DType::f32:
-      return with_activation<float>(problem, step);
-    case DType::bf16:
-      return with_activation<bfloat16>(problem, step);
-    case DType::f16:
-      return with_activation<float16>(problem, step);
-    case DType::f64:
-      return;  // declined
-  }
-}
-
 inline void plane_whole_sets(const ChannelForwardPlan& plan, std::int64_t begin, std::int64_t end) {
-  with_types(*plan.problem, [&](auto x, auto y, auto activation) {
-    PlaneForward<decltype(x), decltype(y), activation.value>(plan).whole_sets(begin, end);
-  });
+  with_types(plan.problem->x.dtype, plan.problem->y.dtype, plan.problem->activation,
+             [&](auto x, auto y, auto activation) {
+               PlaneForward<decltype(x), decltype(y), activation.value>(plan).whole_sets(begin,
+                                                                                         end);
+             });
   if (plan.streams) finish_stream();
 }
 
@@ -87,16 +54,17 @@ inline void channel_moments(const ChannelForwardPlan& plan, std::int64_t begin, 
 }
 
 inline void channel_apply(const ChannelForwardPlan& plan, std::int64_t begin, std::int64_t end) {
-  with_types(*plan.problem, [&](auto x, auto y, auto activation) {
-    using X = decltype(x);
-    using Y = decltype(y);
-    if (plan.shape.layout == ChannelLayout::plane) {
-      PlaneForward<X, Y, activation.value>(plan).apply(begin, end);
-    } else {
-      const ColumnForward<X, Y, activation.value> columns(plan);
-      for (std::int64_t b = begin; b < end; ++b) columns.apply(b);
-    }
-  });
+  with_types(plan.problem->x.dtype, plan.problem->y.dtype, plan.problem->activation,
+             [&](auto x, auto y, auto activation) {
+               using X = decltype(x);
+               using Y = decltype(y);
+               if (plan.shape.layout == ChannelLayout::plane) {
+                 PlaneForward<X, Y, activation.value>(plan).apply(begin, end);
+               } else {
+                 const ColumnForward<X, Y, activation.value> columns(plan);
+                 for (std::int64_t b = begin; b < end; ++b) columns.apply(b);
+               }
+             });
   if (plan.streams) finish_stream();
 }
 
