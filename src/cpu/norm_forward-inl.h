@@ -182,7 +182,7 @@ struct RowBatch {
 
 // Rows to a batch: as many as L1 holds beside what is written, for the widths that need it. Past 2
 // KB a row's passes are long against its reductions, and rows taken together only come later to the
-// next one's fetch (4096 x 1024 f32: 672 us by fours, 570 one by one).
+// next one's fetch (4096 x 1024 f32: 672 us by fours, 570 to 630 one by one).
 template <class X>
 size_t batch_rows(size_t n) {
   constexpr size_t kBatchBytes = 16 * 1024;
