@@ -9,8 +9,9 @@
 namespace omninorm::internal {
 namespace {
 
-// Plain and streaming stores were within 10 % at 64 MiB of x and y, and streaming 1.7 times as fast at
-// 128, on a server with 480 MiB of L3 for all of its tenants. A machine with less cache crosses at its size.
+// Plain and streaming stores were within 10 % at 64 MiB of x and y, and streaming 1.7 times as fast
+// at 128, on a server with 480 MiB of L3 for all of its tenants. A machine with less cache crosses
+// at its size.
 constexpr std::int64_t kMeasured = std::int64_t{64} << 20;
 
 std::int64_t crossover() {
