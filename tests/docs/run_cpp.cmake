@@ -1,0 +1,8 @@
+execute_process(COMMAND ${PROGRAM} OUTPUT_VARIABLE output ERROR_VARIABLE error RESULT_VARIABLE result)
+if(result)
+  message(FATAL_ERROR "the example ended with ${result}:\n${output}${error}")
+endif()
+file(READ ${EXPECTED} expected)
+if(NOT output STREQUAL expected)
+  message(FATAL_ERROR "the example printed\n${output}where the page says\n${expected}")
+endif()
