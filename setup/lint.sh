@@ -40,6 +40,11 @@ check_examples() {
     ruff check -q --stdin-filename "${file##*/}.py" - <"$file" && ruff format -q --check --stdin-filename "${file##*/}.py" - <"$file" ||
       { echo "$file"; return 1; }
   done
+  # The worked example.
+  cmake "-DPAGES=docs/adding-a-norm.md" -DLANGUAGES=diff -DFOLDER="$PWD/$folder" -P tests/docs/examples.cmake || return
+  for file in "$folder"/*.diff; do
+    git apply --check "$file" || { echo "$file"; return 1; }
+  done
 }
 check_shell() {
   # What dev sources is checked with it.
