@@ -1,3 +1,6 @@
+if(NOT EXISTS ${EXPECTED})
+  message(FATAL_ERROR "expected a ```text block with what it prints right below the example")
+endif()
 execute_process(COMMAND ${PROGRAM} OUTPUT_VARIABLE output ERROR_VARIABLE error RESULT_VARIABLE result)
 if(result)
   message(FATAL_ERROR "the example ended with ${result}:\n${output}${error}")
