@@ -17,6 +17,8 @@ struct AddLayerNorm {
 
   using Forward = Arguments<a::X, a::Residual, a::NormalizedShape, a::Weight, a::Bias, a::Eps5,
                             a::WeightOffset, a::Policy, a::Dtype>;
+  using InPlace = Arguments<a::WrittenX, a::WrittenResidual, a::NormalizedShape, a::Weight, a::Bias,
+                            a::Eps5, a::WeightOffset, a::Policy>;
   using Backward =
       Arguments<a::Sum, a::NormalizedShape, a::SavedWeight, a::Mean, a::Rstd, a::Dy, a::Dsum,
                 a::Eps5, a::WeightOffset, a::Policy, a::AffineDtype, a::OutputMask>;
@@ -65,6 +67,15 @@ std::tuple<at::Tensor, at::Tensor> add_layer_norm(
   return ForwardOperator<AddLayerNorm>::user(x, residual,
                                              c10::fromIntArrayRefSlow(normalized_shape), weight,
                                              bias, eps, weight_offset, cast_policy, dtype);
+}
+
+void add_layer_norm_(const at::Tensor& x, const at::Tensor& residual,
+                     at::IntArrayRef normalized_shape, const std::optional<at::Tensor>& weight,
+                     const std::optional<at::Tensor>& bias, double eps, double weight_offset,
+                     std::string_view cast_policy) {
+  InPlaceOperator<AddLayerNorm, AddLayerNorm::InPlace>::user(
+      x, residual, c10::fromIntArrayRefSlow(normalized_shape), weight, bias, eps, weight_offset,
+      cast_policy);
 }
 
 }  // namespace omninorm::torch_ops

@@ -18,4 +18,12 @@ std::tuple<at::Tensor, at::Tensor> add_layer_norm(
     double weight_offset = 0, std::string_view cast_policy = "after_weight",
     std::optional<at::ScalarType> dtype = std::nullopt);
 
+// In place and for inference: y takes the place of x, the sum that of residual, which must not be
+// the same memory. A graph that wants a gradient is refused.
+void add_layer_norm_(const at::Tensor& x, const at::Tensor& residual,
+                     at::IntArrayRef normalized_shape,
+                     const std::optional<at::Tensor>& weight = std::nullopt,
+                     const std::optional<at::Tensor>& bias = std::nullopt, double eps = 1e-5,
+                     double weight_offset = 0, std::string_view cast_policy = "after_weight");
+
 }  // namespace omninorm::torch_ops

@@ -17,6 +17,8 @@ struct AddRmsNorm {
 
   using Forward = Arguments<a::X, a::Residual, a::NormalizedShape, a::Weight, a::Bias, a::Eps6,
                             a::WeightOffset, a::Policy, a::Partial, a::Dtype>;
+  using InPlace = Arguments<a::WrittenX, a::WrittenResidual, a::NormalizedShape, a::Weight, a::Bias,
+                            a::Eps6, a::WeightOffset, a::Policy, a::Partial>;
   using Backward =
       Arguments<a::Sum, a::NormalizedShape, a::SavedWeight, a::Rstd, a::Dy, a::Dsum, a::Eps6,
                 a::WeightOffset, a::Policy, a::Partial, a::AffineDtype, a::OutputMask>;
@@ -69,6 +71,15 @@ std::tuple<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::T
   return ForwardOperator<AddRmsNorm>::user(x, residual, c10::fromIntArrayRefSlow(normalized_shape),
                                            weight, bias, eps, weight_offset, cast_policy, partial,
                                            dtype);
+}
+
+void add_rms_norm_(const at::Tensor& x, const at::Tensor& residual,
+                   at::IntArrayRef normalized_shape, const std::optional<at::Tensor>& weight,
+                   const std::optional<at::Tensor>& bias, double eps, double weight_offset,
+                   std::string_view cast_policy, double partial) {
+  InPlaceOperator<AddRmsNorm, AddRmsNorm::InPlace>::user(
+      x, residual, c10::fromIntArrayRefSlow(normalized_shape), weight, bias, eps, weight_offset,
+      cast_policy, partial);
 }
 
 }  // namespace omninorm::torch_ops

@@ -18,4 +18,13 @@ std::tuple<at::Tensor, at::Tensor> add_rms_norm(
     double weight_offset = 0, std::string_view cast_policy = "after_weight", double partial = 1,
     std::optional<at::ScalarType> dtype = std::nullopt);
 
+// In place and for inference: y takes the place of x, the sum that of residual, which must not be
+// the same memory. A graph that wants a gradient is refused.
+void add_rms_norm_(const at::Tensor& x, const at::Tensor& residual,
+                   at::IntArrayRef normalized_shape,
+                   const std::optional<at::Tensor>& weight = std::nullopt,
+                   const std::optional<at::Tensor>& bias = std::nullopt, double eps = 1e-6,
+                   double weight_offset = 0, std::string_view cast_policy = "after_weight",
+                   double partial = 1);
+
 }  // namespace omninorm::torch_ops

@@ -43,6 +43,8 @@ struct Plain {
 OMNINORM_ARGUMENT(X, const at::Tensor&, x, "Tensor x")
 OMNINORM_ARGUMENT(Sum, const at::Tensor&, x, "Tensor sum")
 OMNINORM_ARGUMENT(Residual, const at::Tensor&, residual, "Tensor residual")
+OMNINORM_ARGUMENT(WrittenX, const at::Tensor&, x, "Tensor(a!) x")
+OMNINORM_ARGUMENT(WrittenResidual, const at::Tensor&, residual, "Tensor(b!) residual")
 OMNINORM_ARGUMENT(NormalizedShape, c10::SymIntArrayRef, normalized_shape,
                   "SymInt[] normalized_shape")
 OMNINORM_ARGUMENT(Weight, const OptionalTensor&, weight, "Tensor? weight=None")

@@ -177,8 +177,13 @@ bool wants_graph(const NormForwardCall& call) {
 }  // namespace
 
 NormForwardResult norm_forward_autograd(const NormOp& op, const NormForwardCall& call) {
-  if (has_tangent(call.x) || has_tangent(call.residual) || has_tangent(call.weight) ||
-      has_tangent(call.bias)) {
+  const bool tangent = has_tangent(call.x) || has_tangent(call.residual) ||
+                       has_tangent(call.weight) || has_tangent(call.bias);
+  TORCH_CHECK_VALUE(!call.in_place || !(tangent || wants_graph(call)), "[", op.name,
+                    "_] expected no gradient to be wanted, since x and residual are overwritten, "
+                    "got a tensor that requires grad; use ",
+                    op.name, ", or torch.no_grad()");
+  if (tangent) {
     check_forward(op, call);
     return norm_forward_formula(op, call);
   }

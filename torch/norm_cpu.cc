@@ -93,7 +93,18 @@ struct Output {
   Output() = default;
   Output(const at::Tensor& like, at::ScalarType type, const Layout& layout)
       : result(fresh_like(like, type)), target(result) {
-    if (!layout.fits(result)) target = layout.readable(fresh(result.sizes(), type));
+    make_target(layout);
+  }
+  // Over what `existing` holds.
+  Output(const at::Tensor& existing, const Layout& layout) : result(existing), target(existing) {
+    // Throws for a tensor that must not be written (inference mode's).
+    existing.unsafeGetTensorImpl()->bump_version();
+    make_target(layout);
+  }
+
+  void make_target(const Layout& layout) {
+    if (layout.fits(result)) return;
+    target = layout.readable(fresh(result.sizes(), result.scalar_type()));
   }
 
   at::Tensor finish() const {
@@ -206,10 +217,12 @@ NormForwardResult norm_forward_cpu(const NormOp& op, const NormForwardCall& call
   const at::Tensor residual = op.adds ? layout.readable(call.residual) : at::Tensor();
   const at::Tensor weight = contiguous(call.weight);
   const at::Tensor bias = contiguous(call.bias);
-  const Output y(call.x, call.y_dtype(), layout);
-  const Output sum = op.adds ? Output(call.x, x.scalar_type(), layout) : Output();
+  const Output y = call.in_place ? Output(call.x, layout) : Output(call.x, call.y_dtype(), layout);
+  const Output sum = !op.adds        ? Output()
+                     : call.in_place ? Output(call.residual, layout)
+                                     : Output(call.x, x.scalar_type(), layout);
   NormForwardResult result;
-  if (saves_rstd(options)) {
+  if (saves_rstd(options) && !call.in_place) {
     const auto shape = statistics_shape(op, options, x.sizes(), dims);
     if (saves_mean(options)) result.mean = fresh(shape, statistics_dtype(x));
     result.rstd = fresh(shape, statistics_dtype(x));

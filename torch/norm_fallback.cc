@@ -18,6 +18,7 @@ NormForwardResult norm_forward_meta(const NormOp& op, const NormForwardCall& cal
   check_forward(op, call);
   const at::Tensor& x = call.x;
   NormForwardResult result;
+  if (call.in_place) return result;
   result.y = at::empty_like(x, x.options().dtype(call.y_dtype()));
   if (op.adds) result.sum = at::empty_like(x);
   if (!saves_rstd(call.options)) return result;
@@ -70,6 +71,11 @@ NormForwardResult norm_forward_fallback(const NormOp& op, const NormForwardCall&
   check_forward(op, call);
   warn_once(op, call.x.device());
   NormForwardResult result = norm_forward_formula(op, call);
+  if (call.in_place) {
+    call.x.copy_(result.y);
+    call.residual.copy_(result.sum);
+    return {};
+  }
   result.y = laid_out_like(call.x, result.y);
   result.sum = laid_out_like(call.x, result.sum);
   if (result.mean.defined()) result.mean = result.mean.contiguous();

@@ -50,6 +50,7 @@ struct NormForwardCall {
   RunningTensors running{};
   NormOptions options{};
   std::optional<at::ScalarType> dtype{};  // of y; x's where not given
+  bool in_place = false;                  // add_*: y takes x's place, the sum the residual's
 
   at::ScalarType y_dtype() const { return dtype.value_or(x.scalar_type()); }
 };
@@ -122,6 +123,7 @@ struct NormOp {
   void (*backward)(const NormBackwardArgs&, const CoreBackwardExtras&, const NormOptions&, int dims,
                    const Context&);
 
+  // In place: by the operator's own name and a "_", and nothing is returned.
   NormForwardResult (*dispatch_forward)(const NormForwardCall&);
   NormBackwardResult (*dispatch_backward)(const NormBackwardCall&);
 };

@@ -12,6 +12,9 @@
 //   forward, backward      as in NormOp: the calls of libomninorm
 //   Forward, Backward      Arguments<...> of op_forward (and of op) and of op_backward
 //   kHasMean               op_forward returns a mean beside rstd
+//   InPlace                add_*: Arguments<...> of op_, which writes y to x and the sum to
+//   residual,
+//                          keeps nothing for a backward and returns nothing
 #pragma once
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -94,6 +97,39 @@ NormForwardResult unpack(Results results) {
   return result;
 }
 
+template <class Op, class List>
+struct InPlaceOperator;
+
+template <class Op, class... Each>
+struct InPlaceOperator<Op, Arguments<Each...>> {
+  using List = Arguments<Each...>;
+
+  static NormForwardCall call_of(const typename Each::Type&... each) {
+    namespace a = argument;
+    const std::tuple<typename Each::Type...> values(each...);
+    return {.x = pick<a::WrittenX>(values, List(), kNoTensor),
+            .residual = pick<a::WrittenResidual>(values, List(), kNoTensor),
+            .normalized_shape = pick<a::NormalizedShape>(values, List(), c10::SymIntArrayRef()),
+            .weight = pick<a::Weight>(values, List(), kNotGiven),
+            .bias = pick<a::Bias>(values, List(), kNotGiven),
+            .options = options_of<Op>(values, List()),
+            .in_place = true};
+  }
+
+  template <auto Kernel>
+  static void kernel(typename Each::Type... each) {
+    Kernel(norm_op<Op>(), call_of(each...));
+  }
+
+  static void dispatch(const NormForwardCall& call) {
+    static const auto op =
+        find_operator<void(typename Each::Type...)>(std::string(Op::kName) + "_");
+    op.call(Each::get(call)...);
+  }
+
+  static void user(typename Each::Type... each) { dispatch(call_of(each...)); }
+};
+
 template <class Op, class List = typename Op::Forward>
 struct ForwardOperator;
 
@@ -123,6 +159,12 @@ struct ForwardOperator<Op, Arguments<Each...>> {
   }
 
   static NormForwardResult dispatch(const NormForwardCall& call) {
+    if constexpr (Op::kAdds) {
+      if (call.in_place) {
+        InPlaceOperator<Op, typename Op::InPlace>::dispatch(call);
+        return {};
+      }
+    }
     static const auto op =
         find_operator<Results(typename Each::Type...)>(std::string(Op::kName) + "_forward");
     return unpack<Op>(op.call(Each::get(call)...));
@@ -210,6 +252,9 @@ void define(torch::Library& library) {
                " -> (Tensor dx, Tensor dweight, Tensor dbias)")
                   .c_str(),
               tags);
+  if constexpr (Op::kAdds) {
+    library.def((name + "_" + schema_of(typename Op::InPlace()) + " -> ()").c_str(), tags);
+  }
 }
 
 template <class Op, auto Forward, auto Backward>
@@ -217,6 +262,10 @@ void implement(torch::Library& library) {
   const std::string name = Op::kName;
   library.impl((name + "_forward").c_str(), ForwardOperator<Op>::template kernel<Forward>);
   library.impl((name + "_backward").c_str(), BackwardOperator<Op>::template kernel<Backward>);
+  if constexpr (Op::kAdds) {
+    library.impl((name + "_").c_str(),
+                 InPlaceOperator<Op, typename Op::InPlace>::template kernel<Forward>);
+  }
 }
 
 }  // namespace omninorm::torch_ops

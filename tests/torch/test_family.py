@@ -374,3 +374,61 @@ def test_errors(op, args, kwargs, message, device):
     kwargs = {k: on(device, v) for k, v in kwargs.items()}
     with pytest.raises(ValueError, match=rf"^\[{op}\] expected {message}"):
         getattr(ops, op)(*args, **kwargs)
+
+
+ADDING = [c for c in CASES if c.adds]
+
+
+def overwrite(case, x, residual, tensors):
+    args, kwargs = case.schema_arguments({**tensors, "x": x, "residual": residual})
+    return getattr(ops, case.op + "_")(*args, **kwargs)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", ADDING, ids=str)
+def test_in_place_has_the_bits_of_the_other(case, dtype):
+    tensors = case.tensors(dtype)
+    y, total = case(tensors)
+    x, residual = tensors["x"].clone(), tensors["residual"].clone()
+    assert overwrite(case, x, residual, tensors) is None
+    assert torch.equal(x, y) and torch.equal(residual, total)
+    assert x._version == 1 and residual._version == 1
+    # Rows that lie scattered are gathered first and written back.
+    x, residual = (tensors[name].mT.contiguous().mT for name in ("x", "residual"))
+    overwrite(case, x, residual, tensors)
+    assert torch.equal(x, y) and torch.equal(residual, total)
+
+
+@pytest.mark.parametrize("case", ADDING, ids=str)
+@pytest.mark.filterwarnings("ignore:omninorm..:UserWarning")
+def test_in_place_by_formulas(case):
+    tensors = case.tensors(torch.float32)
+    y, total = case(tensors)
+    args, kwargs = case.schema_arguments(tensors)
+    getattr(ops, case.op + "_").default._op_dk(FALLBACK, *args, **kwargs)
+    torch.testing.assert_close(tensors["x"], y, rtol=2e-5, atol=2e-5)
+    assert torch.equal(tensors["residual"], total)
+
+
+@pytest.mark.parametrize("case", ADDING, ids=str)
+def test_in_place_opcheck(case):
+    args, kwargs = case.schema_arguments(case.tensors(torch.float32))
+    torch.library.opcheck(getattr(ops, case.op + "_").default, args, kwargs)
+
+
+@pytest.mark.parametrize("case", ADDING, ids=str)
+def test_in_place_refuses_what_it_would_spoil(case):
+    tensors = case.tensors(torch.float32, requires_grad=True)
+    x, residual = tensors["x"].detach(), tensors["residual"].detach()
+    kept = x.clone(), residual.clone()
+    if case.weight:
+        with pytest.raises(ValueError, match=f"{case.op}_. expected no gradient to be wanted"):
+            overwrite(case, x, residual, tensors)
+    with pytest.raises(ValueError, match="expected no gradient to be wanted"):
+        overwrite(case, tensors["x"], residual, tensors)
+    with torch.no_grad(), pytest.raises(ValueError, match="overlap|sum"):
+        overwrite(case, x, x, tensors)
+    assert torch.equal(x, kept[0]) and torch.equal(residual, kept[1])
+    with torch.no_grad():
+        overwrite(case, x, residual, tensors)
+    assert not torch.equal(x, kept[0])
