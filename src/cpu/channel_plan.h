@@ -176,6 +176,9 @@ SetStatistics evaluation_statistics(const NormForward& problem, std::int64_t ind
 ChannelAffine channel_affine(const NormForward& problem, std::int64_t channel,
                              const SetStatistics& statistics);
 
+// Whether all x of a set are one value: then a variance of 0 is right.
+bool all_alike(const NormForward& problem, std::int64_t image, std::int64_t g);
+
 // One set of statistics by the reference: the image (all of them where pool_n) and the group.
 void reference_set(const NormForward& problem, std::int64_t image, std::int64_t g);
 
