@@ -26,6 +26,26 @@ check_python() {
   mapfile -t files < <(ours '*.py')
   ((${#files[@]} == 0)) || { ruff check -q "${files[@]}" && ruff format -q --check "${files[@]}"; }
 }
+# The programs in the documentation, which tests/docs builds and runs: the same format.
+check_examples() {
+  local folder=build/examples pages
+  rm -rf "$folder"
+  pages=$(printf '%s;' README.md docs/c_api.md docs/python.md docs/ops/*.md)
+  cmake "-DPAGES=${pages%;}" "-DLANGUAGES=cpp;c;python" \
+    -DFOLDER="$PWD/$folder" -P tests/docs/examples.cmake || return
+  clang-format-14 --style="file:.clang-format" --dry-run -Werror "$folder"/*.cpp "$folder"/*.c || return
+  # By name: ruff takes nothing in a folder that git ignores, and *.python for nothing of its own.
+  local file
+  for file in "$folder"/*.python; do
+    ruff check -q --stdin-filename "${file##*/}.py" - <"$file" && ruff format -q --check --stdin-filename "${file##*/}.py" - <"$file" ||
+      { echo "$file"; return 1; }
+  done
+  # The worked example.
+  cmake "-DPAGES=docs/adding-a-norm.md" -DLANGUAGES=diff -DFOLDER="$PWD/$folder" -P tests/docs/examples.cmake || return
+  for file in "$folder"/*.diff; do
+    git apply --check "$file" || { echo "$file"; return 1; }
+  done
+}
 check_shell() {
   # What dev sources is checked with it.
   shellcheck -x -S warning dev .ci/run
@@ -50,6 +70,7 @@ lint_files() {
   note "lint: format, Python, shell, loops in op files, paths, file lengths ..."
   check "clang-format-14 (./dev format mends it)" check_cpp_format
   check "ruff (./dev format mends the format)" check_python
+  check "an example in README.md or docs/ (build/examples has them as files)" check_examples
   check "shell scripts" check_shell
   check "a loop in an op file; loops belong into src/cpu or src/reference" check_loops
   check "a path of one machine, or a registry's host" check_paths

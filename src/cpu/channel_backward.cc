@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "src/core/element.h"
 #include "src/core/kernel_list.h"
 #include "src/cpu/channel_plan.h"
 #include "src/cpu/row_kernels.h"
@@ -17,7 +16,7 @@
 #include "hwy/foreach_target.h"
 #include "src/cpu/channel_types-inl.h"
 #include "src/cpu/column-inl.h"
-#include "src/cpu/plane-inl.h"
+#include "src/cpu/plane_backward-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
@@ -71,6 +70,9 @@ namespace {
 HWY_EXPORT(plane_gradients);
 HWY_EXPORT(channel_sums);
 HWY_EXPORT(channel_gradients);
+HWY_EXPORT(prepare_arguments);
+HWY_EXPORT(finish_sums);
+HWY_EXPORT(write_affine_gradients);
 
 constexpr std::int64_t kTaskBytes = 64 * 1024;
 constexpr std::int64_t kParameterChannels = 128;
@@ -101,16 +103,12 @@ bool whole_sets(const ChannelBackwardPlan& plan) {
   return plan.shape.layout == ChannelLayout::plane && !plan.shape.pool_n;
 }
 
-std::int64_t parts_per_set(const ChannelShape& shape) {
-  if (shape.layout == ChannelLayout::column) return shape.blocks;
-  return shape.pool_n ? shape.images : 1;
-}
-
 std::size_t lay_out(ChannelBackwardPlan& plan, std::byte* memory) {
   const ChannelShape& shape = plan.shape;
   Pieces pieces{memory};
-  plan.parts =
-      pieces.take<GradientSums>(shape.block_sets() * parts_per_set(shape) * shape.channels);
+  const std::int64_t parts = shape.block_sets() * shape.parts_per_set() * shape.channels;
+  plan.part_dy = pieces.take<double>(parts);
+  plan.part_dy_x = pieces.take<double>(parts);
   if (whole_sets(plan)) return pieces.used;
   const std::int64_t parameters = shape.parameter_images() * padded(shape.channels);
   for (float** piece : {&plan.mean, &plan.scale, &plan.offset, &plan.x_scale, &plan.constant}) {
@@ -145,72 +143,12 @@ void for_groups(const ChannelShape& shape, Executor& executor, const Step& step)
   });
 }
 
-// The arguments of the activation of groups begin .. end-1, before the sums.
-void prepare_arguments(const ChannelBackwardPlan& plan, std::int64_t image, std::int64_t begin,
-                       std::int64_t end) {
-  const ChannelShape& shape = plan.shape;
-  for (std::int64_t g = begin; g < end; ++g) {
-    const SetStatistics statistics =
-        saved_statistics(*plan.problem, image * shape.sets_per_image() + g);
-    for (std::int64_t c = 0; c < shape.group; ++c) {
-      const std::int64_t channel = g * shape.group + c;
-      ChannelGradient gradient;
-      channel_argument(*plan.problem, channel, statistics, gradient);
-      const std::int64_t at = image * padded(shape.channels) + channel;
-      plan.mean[at] = gradient.mean;
-      plan.scale[at] = gradient.scale;
-      plan.offset[at] = gradient.offset;
-      plan.x_scale[at] = plan.constant[at] = 0;
-    }
-  }
-}
-
-// Each channel's sums over its set, in the place of its first part; then what dx takes from them.
-void finish_sums(const ChannelBackwardPlan& plan, std::int64_t image, std::int64_t begin,
-                 std::int64_t end) {
-  const NormBackward& problem = *plan.problem;
-  const ChannelShape& shape = plan.shape;
-  const std::int64_t parts = parts_per_set(shape);
-  const auto count = static_cast<double>(shape.group * shape.rows_per_set());
-  GradientSums* sums = plan.parts + image * parts * shape.channels;
-  for (std::int64_t part = 1; plan.wants_sums && part < parts; ++part) {
-    const GradientSums* from = sums + part * shape.channels;
-    for (std::int64_t channel = begin * shape.group; channel < end * shape.group; ++channel) {
-      sums[channel].dy += from[channel].dy;
-      sums[channel].dy_x += from[channel].dy_x;
-    }
-  }
-  for (std::int64_t g = begin; g < end; ++g) {
-    const SetStatistics statistics = saved_statistics(problem, image * shape.sets_per_image() + g);
-    const SetGradient set = set_gradient(problem, g, statistics, sums + g * shape.group, count);
-    for (std::int64_t c = 0; c < shape.group; ++c) {
-      const std::int64_t at = image * padded(shape.channels) + g * shape.group + c;
-      plan.x_scale[at] = set.x_scale;
-      plan.constant[at] = set.constant;
-    }
-  }
-}
-
 // dweight and dbias from the sums of all images.
 void write_affine(const ChannelBackwardPlan& plan, Executor& executor) {
-  const NormBackward& problem = *plan.problem;
-  const ChannelShape& shape = plan.shape;
-  const std::int64_t stride = parts_per_set(shape) * shape.channels;
-  const std::int64_t tasks = ceil_div(shape.channels, kParameterChannels);
-  executor.parallel_for(tasks, [&](std::int64_t index) {
-    const std::int64_t end = std::min(shape.channels, (index + 1) * kParameterChannels);
-    for (std::int64_t channel = index * kParameterChannels; channel < end; ++channel) {
-      GradientSums total;
-      for (std::int64_t image = 0; image < shape.block_sets(); ++image) {
-        const GradientSums& part = plan.parts[image * stride + channel];
-        const SetStatistics statistics =
-            saved_statistics(problem, image * shape.sets_per_image() + channel / shape.group);
-        total.dy += part.dy;
-        total.dy_x += part.dy_x * statistics.rstd;
-      }
-      if (problem.dweight) store(problem.dweight, problem.dweight_dtype, channel, total.dy_x);
-      if (problem.dbias) store(problem.dbias, problem.dweight_dtype, channel, total.dy);
-    }
+  const std::int64_t channels = plan.shape.channels;
+  const auto write = HWY_DYNAMIC_DISPATCH(write_affine_gradients);
+  executor.parallel_for(ceil_div(channels, kParameterChannels), [&](std::int64_t index) {
+    write(plan, index * kParameterChannels, std::min(channels, (index + 1) * kParameterChannels));
   });
 }
 
@@ -220,17 +158,21 @@ void run_images(const ChannelBackwardPlan& plan, Executor& executor) {
   const std::int64_t groups = shape.sets_per_image();
   const auto sums = HWY_DYNAMIC_DISPATCH(channel_sums);
   const auto gradients = HWY_DYNAMIC_DISPATCH(channel_gradients);
+  const auto prepare = HWY_DYNAMIC_DISPATCH(prepare_arguments);
+  const auto finish = HWY_DYNAMIC_DISPATCH(finish_sums);
   executor.parallel_for(shape.images, [&](std::int64_t image) {
     const std::int64_t begin = image * shape.blocks, end = begin + shape.blocks;
-    prepare_arguments(plan, image, 0, groups);
+    prepare(plan, image, 0, groups);
     sums(plan, begin, end);
-    finish_sums(plan, image, 0, groups);
+    finish(plan, image, 0, groups);
     if (plan.problem->dx.data) gradients(plan, begin, end);
   });
   if (wants_affine(*plan.problem)) write_affine(plan, executor);
 }
 
 void run_steps(const ChannelBackwardPlan& plan, Executor& executor) {
+  const auto prepare = HWY_DYNAMIC_DISPATCH(prepare_arguments);
+  const auto finish = HWY_DYNAMIC_DISPATCH(finish_sums);
   const ChannelShape& shape = plan.shape;
   const bool planes = shape.layout == ChannelLayout::plane;
   const auto element = static_cast<std::int64_t>(size_of(plan.problem->x.dtype));
@@ -244,11 +186,11 @@ void run_steps(const ChannelBackwardPlan& plan, Executor& executor) {
     });
   };
   for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
-    prepare_arguments(plan, image, begin, end);
+    prepare(plan, image, begin, end);
   });
   if (plan.wants_sums) in_tasks(HWY_DYNAMIC_DISPATCH(channel_sums));
   for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
-    finish_sums(plan, image, begin, end);
+    finish(plan, image, begin, end);
   });
   // Before dx, which may be dy.
   if (wants_affine(*plan.problem)) write_affine(plan, executor);

@@ -17,7 +17,7 @@
 #include "hwy/foreach_target.h"
 #include "src/cpu/channel_types-inl.h"
 #include "src/cpu/column-inl.h"
-#include "src/cpu/plane-inl.h"
+#include "src/cpu/plane_forward-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
@@ -78,6 +78,7 @@ namespace {
 HWY_EXPORT(plane_whole_sets);
 HWY_EXPORT(channel_moments);
 HWY_EXPORT(channel_apply);
+HWY_EXPORT(finish_sets);
 
 constexpr std::int64_t kTaskBytes = 64 * 1024;
 // Channels whose parameters one task works out.
@@ -107,9 +108,9 @@ std::size_t lay_out(ChannelForwardPlan& plan, std::byte* memory) {
   const ChannelShape& shape = plan.shape;
   Pieces pieces{memory};
   if (whole_sets(*plan.problem, shape)) return 0;
-  const std::int64_t parts =
-      shape.layout == ChannelLayout::plane ? shape.images : shape.block_sets() * shape.blocks;
-  plan.parts = pieces.take<Moments>(parts * shape.channels);
+  const std::int64_t parts = shape.block_sets() * shape.parts_per_set() * shape.channels;
+  plan.part_mean = pieces.take<double>(parts);
+  plan.part_m2 = pieces.take<double>(parts);
   const std::int64_t parameters = shape.parameter_images() * padded(shape.channels);
   plan.shift = pieces.take<float>(parameters);
   plan.scale = pieces.take<float>(parameters);
@@ -124,48 +125,6 @@ std::size_t workspace(const NormForward& problem) {
   plan.problem = &problem;
   plan.shape = shape_of(problem, L);
   return lay_out(plan, nullptr);
-}
-
-// Moments of one set from its channels' parts.
-Moments set_moments(const ChannelForwardPlan& plan, std::int64_t image, std::int64_t g,
-                    Moments* channels) {
-  const ChannelShape& shape = plan.shape;
-  const std::int64_t parts = shape.layout == ChannelLayout::plane ? shape.images : shape.blocks;
-  const Moments* from =
-      plan.parts + (shape.pool_n ? 0 : image * parts * shape.channels) + g * shape.group;
-  for (std::int64_t c = 0; c < shape.group; ++c) {
-    channels[c] = merged(from + c, parts, shape.channels);
-  }
-  return merged(channels, shape.group, 1);
-}
-
-// Statistics of the sets of one image, groups begin .. end-1, and their channels' parameters.
-void finish_sets(const ChannelForwardPlan& plan, std::int64_t image, std::int64_t begin,
-                 std::int64_t end) {
-  const NormForward& problem = *plan.problem;
-  const ChannelShape& shape = plan.shape;
-  for (std::int64_t g = begin; g < end; ++g) {
-    const std::int64_t index = image * shape.sets_per_image() + g;
-    SetStatistics statistics;
-    plan.extreme[index] = 0;
-    if (problem.given_mean) {
-      statistics = evaluation_statistics(problem, index);
-    } else {
-      // The first part's place holds a channel's moments from here on.
-      Moments* channels =
-          plan.parts + (shape.pool_n ? 0 : image * shape.blocks * shape.channels) + g * shape.group;
-      const Moments moments = set_moments(plan, image, g, channels);
-      plan.extreme[index] = !finish_statistics(problem, index, moments, statistics);
-    }
-    for (std::int64_t c = 0; c < shape.group; ++c) {
-      const std::int64_t channel = g * shape.group + c;
-      const ChannelAffine affine = channel_affine(problem, channel, statistics);
-      const std::int64_t at = image * padded(shape.channels) + channel;
-      plan.shift[at] = affine.shift;
-      plan.scale[at] = affine.scale;
-      plan.offset[at] = affine.offset;
-    }
-  }
 }
 
 // y of units begin .. end-1, whose sets are all of [first, last).
@@ -191,11 +150,12 @@ void run_images(const ChannelForwardPlan& plan, Executor& executor) {
   const ChannelShape& shape = plan.shape;
   const std::int64_t groups = shape.sets_per_image();
   const auto moments = HWY_DYNAMIC_DISPATCH(channel_moments);
+  const auto finish = HWY_DYNAMIC_DISPATCH(finish_sets);
   const auto apply = HWY_DYNAMIC_DISPATCH(channel_apply);
   executor.parallel_for(shape.images, [&](std::int64_t image) {
     const std::int64_t begin = image * shape.blocks, end = begin + shape.blocks;
     moments(plan, begin, end);
-    finish_sets(plan, image, 0, groups);
+    finish(plan, image, 0, groups);
     apply_units(plan, image * groups, (image + 1) * groups, [&] { apply(plan, begin, end); });
   });
 }
@@ -217,9 +177,10 @@ void run_steps(const ChannelForwardPlan& plan, Executor& executor) {
   const std::int64_t groups = shape.sets_per_image();
   const std::int64_t groups_per_task = std::max<std::int64_t>(1, kParameterChannels / shape.group);
   const std::int64_t tasks = ceil_div(groups, groups_per_task);
+  const auto finish = HWY_DYNAMIC_DISPATCH(finish_sets);
   executor.parallel_for(shape.parameter_images() * tasks, [&](std::int64_t index) {
     const std::int64_t begin = index % tasks * groups_per_task;
-    finish_sets(plan, index / tasks, begin, std::min(groups, begin + groups_per_task));
+    finish(plan, index / tasks, begin, std::min(groups, begin + groups_per_task));
   });
   apply_units(plan, 0, shape.parameter_images() * groups,
               [&] { in_tasks(HWY_DYNAMIC_DISPATCH(channel_apply)); });

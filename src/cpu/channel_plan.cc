@@ -10,20 +10,10 @@
 namespace omninorm::internal {
 namespace {
 
-// Variances below this may have lost terms to underflow, and rstd above its inverse square root
-// overflows in products.
-constexpr double kSmallestVariance = 0x1p-100;
-constexpr double kLargestVariance = 0x1p100;
-
 // A block of rows has this many bytes at least, and there are at most this many of them: their sums
 // are added one after another.
 constexpr std::int64_t kBlockBytes = 128 * 1024;
 constexpr std::int64_t kMostBlocks = 64;
-
-double scale_of(const void* weight, DType dtype, const NormParameters& parameters,
-                std::int64_t channel) {
-  return weight == nullptr ? 1.0 : load(weight, dtype, channel) + parameters.weight_offset;
-}
 
 // Bits: an unsigned integer of x's size. The two zeros are alike.
 template <class Bits>
@@ -46,24 +36,6 @@ bool alike(const NormForward& problem, std::int64_t image, std::int64_t g) {
 }
 
 }  // namespace
-
-Moments merged(const Moments* parts, std::int64_t count, std::int64_t stride) {
-  if (count == 1) return parts[0];
-  // Chan, Golub and LeVeque (1979), with the mean first, so that nothing is divided along the way.
-  Moments total;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const Moments& part = parts[i * stride];
-    total.count += part.count;
-    total.mean += part.count * part.mean;
-  }
-  total.mean /= total.count;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const Moments& part = parts[i * stride];
-    const double delta = part.mean - total.mean;
-    total.m2 += part.m2 + part.count * delta * delta;
-  }
-  return total;
-}
 
 ChannelShape channel_shape(const NormView& view, ChannelLayout layout, std::size_t element_bytes) {
   ChannelShape shape;
@@ -111,41 +83,6 @@ const char* decline_channel_operand(const NormView& view, ChannelLayout layout,
   return groups && channels ? nullptr : "channels are not contiguous";
 }
 
-SetStatistics evaluation_statistics(const NormForward& problem, std::int64_t index) {
-  const double mean = load(problem.given_mean, DType::f32, index);
-  const double variance = load(problem.given_variance, DType::f32, index);
-  const SetStatistics statistics{mean, 1 / std::sqrt(variance + problem.parameters.eps)};
-  const DType dtype = problem.statistics_dtype;
-  if (problem.mean) store(problem.mean, dtype, index, statistics.mean);
-  if (problem.rstd) store(problem.rstd, dtype, index, statistics.rstd);
-  if (problem.variance) store(problem.variance, dtype, index, variance);
-  return statistics;
-}
-
-bool finish_statistics(const NormForward& problem, std::int64_t index, const Moments& moments,
-                       SetStatistics& statistics) {
-  const double variance = moments.m2 / moments.count;
-  const double with_eps = variance + problem.parameters.eps;
-  statistics = {moments.mean, 1 / std::sqrt(with_eps)};
-  const DType dtype = problem.statistics_dtype;
-  if (problem.mean) store(problem.mean, dtype, index, statistics.mean);
-  if (problem.rstd) store(problem.rstd, dtype, index, statistics.rstd);
-  if (problem.variance) store(problem.variance, dtype, index, variance);
-  if (!std::isfinite(variance)) return false;
-  return with_eps >= kSmallestVariance && with_eps <= kLargestVariance;
-}
-
-ChannelAffine channel_affine(const NormForward& problem, std::int64_t channel,
-                             const SetStatistics& statistics) {
-  const double scale =
-      statistics.rstd * scale_of(problem.weight, problem.weight_dtype, problem.parameters, channel);
-  const auto shift = static_cast<float>(statistics.mean);
-  const double correction = static_cast<double>(shift) - statistics.mean;
-  double offset = correction == 0 ? 0 : correction * scale;  // scale may be infinite
-  if (problem.bias) offset += load(problem.bias, problem.weight_dtype, channel);
-  return {shift, static_cast<float>(scale), static_cast<float>(offset)};
-}
-
 bool all_alike(const NormForward& problem, std::int64_t image, std::int64_t g) {
   if (size_of(problem.x.dtype) == 2) return alike<std::uint16_t>(problem, image, g);
   return alike<std::uint32_t>(problem, image, g);
@@ -176,59 +113,19 @@ void reference_set(const NormForward& problem, std::int64_t image, std::int64_t 
   reference_forward.run(part, serial_executor(), nullptr);
 }
 
-SetStatistics saved_statistics(const NormBackward& problem, std::int64_t index) {
-  if (problem.given_mean != nullptr) {
-    const double variance = load(problem.given_variance, DType::f32, index);
-    return {load(problem.given_mean, DType::f32, index),
-            1 / std::sqrt(variance + problem.parameters.eps)};
-  }
-  return {problem.mean ? load(problem.mean, problem.statistics_dtype, index) : 0.0,
-          load(problem.rstd, problem.statistics_dtype, index)};
-}
-
 bool statistics_in_range(const NormBackward& problem) {
   // The furthest product is dy * rstd^2, which then still leaves dy 2^66 (1e20) either way in fp32.
   constexpr double kLargest = 0x1p30, kSmallest = 0x1p-30;
   const std::int64_t count = problem.view.statistics();
   for (std::int64_t i = 0; i < count; ++i) {
-    const double rstd = saved_statistics(problem, i).rstd;
+    const double rstd =
+        problem.given_mean == nullptr
+            ? load(problem.rstd, problem.statistics_dtype, i)
+            : 1 / std::sqrt(load(problem.given_variance, DType::f32, i) + problem.parameters.eps);
     // NaN and Inf take their way through the formulas.
     if (std::isfinite(rstd) && (rstd > kLargest || rstd < kSmallest)) return false;
   }
   return true;
-}
-
-void channel_argument(const NormBackward& problem, std::int64_t channel,
-                      const SetStatistics& statistics, ChannelGradient& to) {
-  const double scale =
-      statistics.rstd * scale_of(problem.weight, problem.weight_dtype, problem.parameters, channel);
-  const double bias = problem.bias ? load(problem.bias, problem.weight_dtype, channel) : 0.0;
-  to.mean = static_cast<float>(statistics.mean);
-  to.scale = static_cast<float>(scale);
-  const double correction = static_cast<double>(to.mean) - statistics.mean;
-  to.offset = static_cast<float>((correction == 0 ? 0 : correction * scale) + bias);
-}
-
-SetGradient set_gradient(const NormBackward& problem, std::int64_t g,
-                         const SetStatistics& statistics, const GradientSums* sums, double count) {
-  if (problem.given_mean != nullptr) return {0.0f, 0.0f};
-  double through_mean = 0, through_x = 0;
-  if (problem.given_sum_dy != nullptr) {
-    const double weight = scale_of(problem.weight, problem.weight_dtype, problem.parameters, g);
-    count = problem.given_count;
-    through_mean = weight * load(problem.given_sum_dy, DType::f64, g);
-    through_x = weight * load(problem.given_sum_dy_xhat, DType::f64, g);
-  } else {
-    const std::int64_t group = problem.view.c;
-    for (std::int64_t c = 0; c < group; ++c) {
-      const double weight =
-          scale_of(problem.weight, problem.weight_dtype, problem.parameters, g * group + c);
-      through_mean += weight * sums[c].dy;
-      through_x += weight * sums[c].dy_x * statistics.rstd;
-    }
-  }
-  return {static_cast<float>(-statistics.rstd * statistics.rstd * through_x / count),
-          static_cast<float>(-statistics.rstd * through_mean / count)};
 }
 
 }  // namespace omninorm::internal

@@ -17,22 +17,6 @@ namespace omninorm::internal {
 
 enum class ChannelLayout : std::uint8_t { plane, column };
 
-// Count, mean and sum of squared deviations from it.
-struct Moments {
-  double count = 0;
-  double mean = 0;
-  double m2 = 0;
-};
-
-// Those of all parts together; parts[i * stride], i = 0 .. count-1.
-Moments merged(const Moments* parts, std::int64_t count, std::int64_t stride);
-
-// Sums of dy and of dy * (x - mean), dy behind the activation's derivative.
-struct GradientSums {
-  double dy = 0;
-  double dy_x = 0;
-};
-
 // y = (x - shift) * scale + offset
 struct ChannelAffine {
   float shift;
@@ -69,6 +53,15 @@ struct ChannelShape {
   std::int64_t parameter_images() const { return pool_n ? 1 : images; }
   std::int64_t block_sets() const { return pool_n ? 1 : images; }
   std::int64_t rows_per_set() const { return pool_n ? images * positions : positions; }
+  // Parts whose sums make a set's: blocks of columns, or the images' planes.
+  std::int64_t parts_per_set() const {
+    return layout == ChannelLayout::column ? blocks : pool_n ? images : 1;
+  }
+  std::int64_t rows_of_part(std::int64_t part) const {
+    if (layout == ChannelLayout::plane) return positions;
+    const std::int64_t left = rows_per_set() - part * rows_per_block;
+    return left < rows_per_block ? left : rows_per_block;
+  }
 };
 
 ChannelShape channel_shape(const NormView& view, ChannelLayout layout, std::size_t element_bytes);
@@ -86,6 +79,9 @@ struct ChannelStrides {
   // One stride walks the rows of a set: the rule, and it saves two divisions a row.
   bool uniform;
   std::int64_t next_row;
+  // One stride walks the channels of an image, likewise.
+  bool even;
+  std::int64_t next_channel;
 
   ChannelStrides(const NormStrides& strides, const ChannelShape& shape)
       : n(strides.n[0]),
@@ -94,9 +90,12 @@ struct ChannelStrides {
         s(strides.s),
         uniform(!shape.pool_n || shape.positions == 1 || shape.images == 1 ||
                 n == shape.positions * s),
-        next_row(shape.positions == 1 && shape.pool_n ? n : s) {}
+        next_row(shape.positions == 1 && shape.pool_n ? n : s),
+        even(shape.group == 1 || shape.group * c == g),
+        next_channel(shape.group == 1 ? g : c) {}
 
   std::int64_t plane(const ChannelShape& shape, std::int64_t image, std::int64_t channel) const {
+    if (even) return image * n + channel * next_channel;
     return image * n + channel / shape.group * g + channel % shape.group * c;
   }
   // Row r of an image, or of the whole batch where pool_n.
@@ -131,13 +130,15 @@ struct ChannelForwardPlan {
   ChannelShape shape;
   bool streams = false;
   std::size_t ahead = 0;  // elements to what y's pass over a plane fetches
-  // Planes with pool_n: of each plane. Columns: of each channel in each block.
-  Moments* parts = nullptr;
+  // Means and sums of squared deviations from them, [parts][channels]. Planes with pool_n: a part
+  // is an image. Columns: a part is a block.
+  double* part_mean = nullptr;
+  double* part_m2 = nullptr;
   // Columns, and planes with pool_n: [parameter_images][padded channels].
   float* shift = nullptr;
   float* scale = nullptr;
   float* offset = nullptr;
-  unsigned char* extreme = nullptr;  // [statistics]: 1 where finish_statistics said no
+  unsigned char* extreme = nullptr;  // [statistics]: 1 where finish_statistics said so
 };
 
 struct ChannelBackwardPlan {
@@ -145,7 +146,10 @@ struct ChannelBackwardPlan {
   ChannelShape shape;
   bool streams = false;
   bool wants_sums = true;
-  GradientSums* parts = nullptr;  // of each plane; of each channel in each block
+  // Sums of dy and of dy * (x - mean), dy behind the activation's derivative, [parts][channels]: a
+  // part is an image in planes, a block in columns.
+  double* part_dy = nullptr;
+  double* part_dy_x = nullptr;
   // Columns, and planes with pool_n: [parameter_images][padded channels] each.
   float* mean = nullptr;
   float* scale = nullptr;
@@ -163,41 +167,13 @@ Pointer advanced(Pointer pointer, DType dtype, std::int64_t elements) {
   return static_cast<Byte*>(pointer) + elements * static_cast<std::int64_t>(size_of(dtype));
 }
 
-// Statistics of one set from its moments, written to the outputs that are wanted. False: fp32 is
-// not enough for it, or it holds NaN or Inf: reference_set must do it.
-struct SetStatistics {
-  double mean;
-  double rstd;
-};
-bool finish_statistics(const NormForward& problem, std::int64_t index, const Moments& moments,
-                       SetStatistics& statistics);
-SetStatistics evaluation_statistics(const NormForward& problem, std::int64_t index);
-
-ChannelAffine channel_affine(const NormForward& problem, std::int64_t channel,
-                             const SetStatistics& statistics);
-
 // Whether all x of a set are one value: then a variance of 0 is right.
 bool all_alike(const NormForward& problem, std::int64_t image, std::int64_t g);
 
 // One set of statistics by the reference: the image (all of them where pool_n) and the group.
 void reference_set(const NormForward& problem, std::int64_t image, std::int64_t g);
 
-// Mean and rstd as backward was given them.
-SetStatistics saved_statistics(const NormBackward& problem, std::int64_t index);
 // Whether backward's terms stay within fp32's range with all saved statistics.
 bool statistics_in_range(const NormBackward& problem);
-
-// mean, scale and offset of a channel's ChannelGradient.
-void channel_argument(const NormBackward& problem, std::int64_t channel,
-                      const SetStatistics& statistics, ChannelGradient& to);
-
-// What is added to all channels of a set: x_scale and constant of their ChannelGradients, from the
-// sums of the group's channels, over `count` elements.
-struct SetGradient {
-  float x_scale;
-  float constant;
-};
-SetGradient set_gradient(const NormBackward& problem, std::int64_t g,
-                         const SetStatistics& statistics, const GradientSums* sums, double count);
 
 }  // namespace omninorm::internal

@@ -8,7 +8,7 @@
 #endif
 
 #include "src/cpu/activation-inl.h"
-#include "src/cpu/channel_plan.h"
+#include "src/cpu/channel_finish-inl.h"
 #include "src/cpu/moments-inl.h"
 #include "src/cpu/row_plan.h"
 
@@ -88,7 +88,7 @@ struct ColumnRows {
 // end-1.
 template <class X>
 void column_moments(const ColumnRows<X>& rows, std::int64_t begin, std::int64_t end, size_t channel,
-                    size_t channels, double eps, Moments* out) {
+                    size_t channels, double eps, double* means, double* m2s) {
   HWY_ALIGN float shift[kChannelTile], sums[kChannelTile], squares[kChannelTile];
   double first[kChannelTile], second[kChannelTile];
   const auto count = static_cast<double>(end - begin);
@@ -131,13 +131,17 @@ void column_moments(const ColumnRows<X>& rows, std::int64_t begin, std::int64_t 
       const double delta = first[c] * per_row;
       const double m2 = second[c] - first[c] * delta;
       const double mean = static_cast<double>(shift[c]) + delta;
-      out[c] = {count, mean, m2 < 0 ? 0 : m2};
-      // Only its own shift: a channel's bits must not depend on its neighbours.
-      const bool is_far = !(delta * first[c] <= m2 + eps * count);
-      far += is_far;
-      shift[c] = is_far ? static_cast<float>(mean) : shift[c];
+      means[c] = mean;
+      m2s[c] = m2 < 0 ? 0 : m2;
+      far += !(delta * first[c] <= m2 + eps * count);
     }
     if (far == 0) break;
+    for (size_t c = 0; c < channels; ++c) {
+      // Only its own shift: a channel's bits must not depend on its neighbours.
+      const double delta = first[c] * per_row;
+      const double m2 = second[c] - first[c] * delta;
+      if (!(delta * first[c] <= m2 + eps * count)) shift[c] = static_cast<float>(means[c]);
+    }
   }
 }
 
@@ -200,7 +204,9 @@ struct ColumnForward {
     const auto channels = static_cast<size_t>(shape.channels);
     for (size_t c = 0; c < channels; c += kChannelTile) {
       column_moments(rows, begin, end, c, HWY_MIN(channels - c, kChannelTile),
-                     problem.parameters.eps, plan.parts + b * shape.channels + c);
+                     problem.parameters.eps,
+                     plan.part_mean + b * shape.channels + static_cast<std::int64_t>(c),
+                     plan.part_m2 + b * shape.channels + static_cast<std::int64_t>(c));
     }
   }
 
@@ -351,8 +357,10 @@ struct ColumnBackward {
     const ColumnRows<X> x{static_cast<const X*>(problem.x.data), shape, xs, set};
     const ColumnRows<Y> dy{static_cast<const Y*>(problem.dy.data), shape, dys, set};
     const size_t parameters = static_cast<size_t>(set * padded(shape.channels)) + channel;
-    GradientSums* out = plan.parts + b * shape.channels + channel;
-    for (size_t c = 0; c < channels; ++c) out[c] = {};
+    const std::int64_t part = b * shape.channels + static_cast<std::int64_t>(channel);
+    double* dy_sums = plan.part_dy + part;
+    double* dy_x_sums = plan.part_dy_x + part;
+    for (size_t c = 0; c < channels; ++c) dy_sums[c] = dy_x_sums[c] = 0;
     HWY_ALIGN float sums[kChannelTile], products[kChannelTile];
     for (std::int64_t from = begin; from < end; from += kRowsPerSum) {
       const std::int64_t to = HWY_MIN(end, from + kRowsPerSum);
@@ -372,10 +380,8 @@ struct ColumnBackward {
         dy.template gather<1>(r, channel, dys_);
         add_gradient_rows<1, X, Y, A>(plan, rows, dys_, parameters, channels, sums, products);
       }
-      for (size_t c = 0; c < channels; ++c) {
-        out[c].dy += static_cast<double>(sums[c]);
-        out[c].dy_x += static_cast<double>(products[c]);
-      }
+      for (size_t c = 0; c < channels; ++c) dy_sums[c] += static_cast<double>(sums[c]);
+      for (size_t c = 0; c < channels; ++c) dy_x_sums[c] += static_cast<double>(products[c]);
     }
   }
 

@@ -11,6 +11,23 @@
 #include <cstring>
 
 #include "hwy/highway.h"
+#undef OMNINORM_NATIVE_BF16
+
+// Instructions that round fp32 to bf16. Newer Highways have a target with them, AVX3_ZEN4; here
+// AVX3_DL is compiled as if it had (its functions may use less than ours), and targets.cc takes it
+// only where the CPU has them.
+#if defined(HWY_AVX3_ZEN4)
+#define OMNINORM_NATIVE_BF16 (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_ZEN4)
+#elif HWY_TARGET == HWY_AVX3_DL
+#undef HWY_TARGET_STR
+#define HWY_TARGET_STR                                            \
+  HWY_TARGET_STR_AVX3                                             \
+  ",vpclmulqdq,avx512vbmi,avx512vbmi2,vaes,avxvnni,avx512bitalg," \
+  "avx512vpopcntdq,avx512bf16"
+#define OMNINORM_NATIVE_BF16 1
+#else
+#define OMNINORM_NATIVE_BF16 0
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {

@@ -75,6 +75,32 @@ HWY_INLINE VU32 bf16_in_upper_bits(VF v) {
   return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
 }
 
+#if OMNINORM_NATIVE_BF16
+// As the portable one below, but for numbers under 2^-126, which the instructions take for 0.
+HWY_INLINE VF round_to_bf16(VF v) {
+  const __m512i upper = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(v.raw));
+  return VF{_mm512_castsi512_ps(_mm512_slli_epi32(upper, 16))};
+}
+HWY_INLINE hn::VFromD<DU16> pack_bf16(VF a, VF b) {
+  // The instruction leaves a below b; a's elements are the even ones.
+  alignas(64) static constexpr uint16_t kEvenOdd[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                        21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                        11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const auto a_b = (__m512i)_mm512_cvtne2ps_pbh(b.raw, a.raw);
+  return hn::VFromD<DU16>{_mm512_permutexvar_epi16(_mm512_load_si512(kEvenOdd), a_b)};
+}
+#else
+HWY_INLINE VF round_to_bf16(VF v) {
+  return hn::BitCast(DF(), hn::And(bf16_in_upper_bits(v), hn::Set(DU32(), 0xFFFF0000u)));
+}
+HWY_INLINE hn::VFromD<DU16> pack_bf16(VF a, VF b) {
+  const DU32 du;
+  const VU32 even = hn::ShiftRight<16>(bf16_in_upper_bits(a));
+  const VU32 odd = hn::And(bf16_in_upper_bits(b), hn::Set(du, 0xFFFF0000u));
+  return hn::BitCast(DU16(), hn::Or(even, odd));
+}
+#endif
+
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
 HWY_INLINE VF promote_f16(VU16Half bits) {
   return hn::PromoteTo(DF(), hn::BitCast(hn::Rebind<hwy::float16_t, DF>(), bits));
@@ -138,9 +164,7 @@ HWY_INLINE VF round_to(VF v) {
   if constexpr (std::is_same_v<T, bfloat16>) return hn::Set(DF(), to_float(to_bfloat16(x)));
   if constexpr (std::is_same_v<T, float16>) return hn::Set(DF(), to_float(to_float16(x)));
 #else
-  if constexpr (std::is_same_v<T, bfloat16>) {
-    return hn::BitCast(DF(), hn::And(bf16_in_upper_bits(v), hn::Set(DU32(), 0xFFFF0000u)));
-  }
+  if constexpr (std::is_same_v<T, bfloat16>) return round_to_bf16(v);
   if constexpr (std::is_same_v<T, float16>) return promote_f16(demote_f16(v));
 #endif
   return v;
@@ -196,12 +220,6 @@ HWY_INLINE void widen_bf16(hn::VFromD<DU16> bits, VF& a, VF& b) {
   const VU32 v = hn::BitCast(du, bits);
   a = hn::BitCast(DF(), hn::ShiftLeft<16>(v));
   b = hn::BitCast(DF(), hn::And(v, hn::Set(du, 0xFFFF0000u)));
-}
-HWY_INLINE hn::VFromD<DU16> pack_bf16(VF a, VF b) {
-  const DU32 du;
-  const VU32 even = hn::ShiftRight<16>(bf16_in_upper_bits(a));
-  const VU32 odd = hn::And(bf16_in_upper_bits(b), hn::Set(du, 0xFFFF0000u));
-  return hn::BitCast(DU16(), hn::Or(even, odd));
 }
 
 template <class T>

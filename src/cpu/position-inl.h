@@ -244,8 +244,9 @@ struct PositionBackward {
         static_cast<const X*>(problem.x.data) + plan.x.offset(at.image, at.g, p), plan.x.c, n};
     const PositionBlock<const Y> dy{
         static_cast<const Y*>(problem.dy.data) + plan.dy.offset(at.image, at.g, p), plan.dy.c, n};
-    const PositionBlock<X> dx{static_cast<X*>(problem.dx.data) + plan.dx.offset(at.image, at.g, p),
-                              plan.dx.c, n};
+    X* to = static_cast<X*>(problem.dx.data);
+    if (to) to += plan.dx.offset(at.image, at.g, p);
+    const PositionBlock<X> dx{to, plan.dx.c, n};
     const std::int64_t first = (at.image * shape.positions + p) * shape.groups + at.g;
     const VectorPair rstd = load_statistic<L>(problem.rstd, first, n);
     VectorPair mean{hn::Zero(d), hn::Zero(d)};

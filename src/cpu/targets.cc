@@ -27,7 +27,14 @@ HWY_EXPORT(target_name);
 
 // Bits of the targets that were compiled and that this machine can run; the lowest is the best.
 // Highway itself would run its fallback, silently, for a target that was not compiled.
-std::int64_t usable_targets() { return HWY_TARGETS & hwy::SupportedTargets(); }
+std::int64_t usable_targets() {
+  std::int64_t targets = HWY_TARGETS & hwy::SupportedTargets();
+#if HWY_ARCH_X86 && !defined(HWY_AVX3_ZEN4)
+  // Compiled with more than Highway asks for, see hwy_compat-inl.h.
+  if (!__builtin_cpu_supports("avx512bf16")) targets &= ~std::int64_t{HWY_AVX3_DL};
+#endif
+  return targets;
+}
 
 std::string joined(const std::vector<std::string>& names) {
   std::string text;

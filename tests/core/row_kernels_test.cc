@@ -246,8 +246,12 @@ void every_number_rounds(T (*narrow)(float)) {
                     .rstd = {rstd.data(), {1}}},
                    options);
   ASSERT_EQ(rstd[0], 1.0f);
+  // AVX512_BF16 takes fp32 subnormals for 0.
+  const bool flushes = std::is_same_v<T, bfloat16> && cpu_target() == "AVX3_DL";
   for (std::size_t i = 0; i < x.size(); ++i) {
-    const T want = narrow(to_float(x[i]) * weight[i]);
+    const float product = to_float(x[i]) * weight[i];
+    const bool flushed = flushes && std::abs(product) < 0x1p-126f;
+    const T want = narrow(flushed ? std::copysign(0.0f, product) : product);
     if (std::isnan(to_float(want))) {
       ASSERT_TRUE(std::isnan(to_float(y[i]))) << "bits " << x[i].bits << " times " << weight[i];
     } else {

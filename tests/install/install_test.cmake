@@ -6,12 +6,18 @@ function(run what)
   set(output "${output}" PARENT_SCOPE)
 endfunction()
 
+# The outside project's programs are the examples of README.md and of docs/c_api.md.
+include(${CMAKE_CURRENT_LIST_DIR}/../docs/examples.cmake)
+
 # A prefix with a space in it, moved after the installation: nothing may depend on where it was.
 file(REMOVE_RECURSE ${WORK})
 run("cmake --install" ${CMAKE_COMMAND} --install ${BUILD} --config ${CONFIG} --prefix ${WORK}/installed)
 file(RENAME ${WORK}/installed "${WORK}/moved here")
+file(COPY ${PROJECT}/ DESTINATION ${WORK}/project)
+extract_examples(${PAGES}/README.md cpp ${WORK}/project programs)
+extract_examples(${PAGES}/docs/c_api.md c ${WORK}/project programs)
 run("configuring the outside project"
-    ${CMAKE_COMMAND} -G ${GENERATOR} -S ${PROJECT} -B ${WORK}/outside -DCMAKE_CXX_COMPILER=${CXX}
+    ${CMAKE_COMMAND} -G ${GENERATOR} -S ${WORK}/project -B ${WORK}/outside -DCMAKE_CXX_COMPILER=${CXX}
     "-DCMAKE_PREFIX_PATH=${WORK}/moved here" "-DCMAKE_CXX_FLAGS=${FLAGS}"
     "-DCMAKE_C_FLAGS=${FLAGS}")
 run("building the outside project" ${CMAKE_COMMAND} --build ${WORK}/outside)

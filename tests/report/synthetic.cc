@@ -27,10 +27,10 @@ double scatter(std::int64_t step, std::int64_t salt) {
 }
 
 std::int64_t salt_of(const SyntheticRun& run) {
-  std::int64_t salt = run.seed;
+  auto salt = static_cast<std::uint64_t>(run.seed);  // wraps
   for (const auto& [name, value] : run.varied)
-    for (char letter : value) salt = salt * 31 + letter;
-  return salt % 100003;
+    for (char letter : value) salt = salt * 31 + static_cast<std::uint64_t>(letter);
+  return static_cast<std::int64_t>(salt) % 100003;
 }
 
 double loss_at(const SyntheticRun& run, std::int64_t step, std::int64_t salt) {

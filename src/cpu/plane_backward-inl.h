@@ -1,0 +1,267 @@
+// Backward of channels whose positions are contiguous (NCHW).
+#if defined(OMNINORM_CPU_PLANE_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef OMNINORM_CPU_PLANE_BACKWARD_INL_H_
+#undef OMNINORM_CPU_PLANE_BACKWARD_INL_H_
+#else
+#define OMNINORM_CPU_PLANE_BACKWARD_INL_H_
+#endif
+
+#include "src/cpu/activation-inl.h"
+#include "src/cpu/channel_finish-inl.h"
+#include "src/cpu/moments-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace omninorm::internal::HWY_NAMESPACE {
+
+template <class X, class Y, Activation A>
+HWY_INLINE void plane_values(VF x, VF& dy, VF mean, VF scale, VF offset, VF& from_mean) {
+  from_mean = hn::Sub(x, mean);
+  dy = through_activation<A>(dy, hn::MulAdd(from_mean, scale, offset));
+}
+
+// The chunk x[0..n), n <= kChunk: sums of dy and of dy * (x - mean), lane by lane.
+template <class X, class Y, Activation A>
+HWY_INLINE void chunk_of_plane(const X* x, const Y* dy, size_t n, const ChannelGradient& channel,
+                               VF& sum_dy, VF& sum_dy_x) {
+  constexpr Layout L = kLayout<X>;
+  const DF d;
+  const size_t block = block_size();
+  const VF mean = hn::Set(d, channel.mean);
+  const VF scale = hn::Set(d, channel.scale);
+  const VF offset = hn::Set(d, channel.offset);
+  VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+  VF q0 = hn::Zero(d), q1 = hn::Zero(d), q2 = hn::Zero(d), q3 = hn::Zero(d);
+  const auto accumulate = [&](VF v, VF g, VF& s, VF& q) HWY_ATTR {
+    VF from_mean;
+    plane_values<X, Y, A>(v, g, mean, scale, offset, from_mean);
+    s = hn::Add(s, g);
+    q = hn::MulAdd(g, from_mean, q);
+  };
+  VF a, b, ga, gb;
+  size_t i = 0;
+  for (; i + 2 * block <= n; i += 2 * block) {
+    load_block<L>(x + i, a, b);
+    load_block<L>(dy + i, ga, gb);
+    accumulate(a, ga, s0, q0);
+    accumulate(b, gb, s1, q1);
+    load_block<L>(x + i + block, a, b);
+    load_block<L>(dy + i + block, ga, gb);
+    accumulate(a, ga, s2, q2);
+    accumulate(b, gb, s3, q3);
+  }
+  for (; i < n; i += block) {
+    // Beyond the end dy is 0, and what the activation makes of it.
+    load_block_n<L>(x + i, HWY_MIN(n - i, block), a, b);
+    load_block_n<L>(dy + i, HWY_MIN(n - i, block), ga, gb);
+    accumulate(a, ga, s0, q0);
+    accumulate(b, gb, s1, q1);
+  }
+  sum_dy = hn::Add(hn::Add(s0, s1), hn::Add(s2, s3));
+  sum_dy_x = hn::Add(hn::Add(q0, q1), hn::Add(q2, q3));
+}
+
+// One plane in backward.
+template <class X, class Y>
+struct GradientPlane {
+  const X* x;
+  const Y* dy;
+  ChannelGradient channel;
+};
+
+// Sums of dy and of dy * (x - mean) of `count` planes of n entries, up to kFewRows.
+template <class X, class Y, Activation A>
+HWY_NOINLINE void plane_gradient_sums(const GradientPlane<X, Y>* planes, size_t count, size_t n,
+                                      double* sums_dy, double* sums_dy_x) {
+  const DF d;
+  if (n > kChunk) {
+    for (size_t r = 0; r < count; ++r) {
+      sums_dy[r] = sums_dy_x[r] = 0;
+      for (size_t at = 0; at < n; at += kChunk) {
+        VF s, q;
+        chunk_of_plane<X, Y, A>(planes[r].x + at, planes[r].dy + at, HWY_MIN(n - at, kChunk),
+                                planes[r].channel, s, q);
+        sums_dy[r] += static_cast<double>(reduce_sum(d, s));
+        sums_dy_x[r] += static_cast<double>(reduce_sum(d, q));
+      }
+    }
+    return;
+  }
+  VF s[kFewRows], q[kFewRows];
+  HWY_ALIGN float sums[kLanes], products[kLanes];
+  for (size_t r = 0; r < kFewRows; ++r) s[r] = q[r] = hn::Zero(d);
+  for (size_t r = 0; r < count; ++r) {
+    chunk_of_plane<X, Y, A>(planes[r].x, planes[r].dy, n, planes[r].channel, s[r], q[r]);
+  }
+  hn::Store(reduce_each<kFewRows>(s), d, sums);
+  hn::Store(reduce_each<kFewRows>(q), d, products);
+  for (size_t r = 0; r < count; ++r) {
+    sums_dy[r] = static_cast<double>(sums[r]);
+    sums_dy_x[r] = static_cast<double>(products[r]);
+  }
+}
+
+template <class X, class Y, Activation A, bool Stream>
+HWY_INLINE void plane_gradient(const X* x, const Y* dy, X* dx, size_t n,
+                               const ChannelGradient& channel) {
+  constexpr Layout L = kLayout<X>;
+  const DF d;
+  const size_t block = block_size();
+  const VF mean = hn::Set(d, channel.mean);
+  const VF scale = hn::Set(d, channel.scale);
+  const VF offset = hn::Set(d, channel.offset);
+  const VF x_scale = hn::Set(d, channel.x_scale);
+  const VF constant = hn::Set(d, channel.constant);
+  const auto reads_x = hn::Ne(x_scale, hn::Zero(d));  // evaluation does not, and x may be Inf
+  const auto value = [&](VF v, VF g) HWY_ATTR {
+    VF from_mean;
+    plane_values<X, Y, A>(v, g, mean, scale, offset, from_mean);
+    from_mean = hn::IfThenElseZero(reads_x, from_mean);
+    return hn::MulAdd(g, scale, hn::MulAdd(from_mean, x_scale, constant));
+  };
+  VF a, b, ga, gb;
+  size_t i = 0;
+  for (; i + block <= n; i += block) {
+    load_block<L>(x + i, a, b);
+    load_block<L>(dy + i, ga, gb);
+    if constexpr (Stream && can_stream<X, X>()) {
+      stream_block<L>(value(a, ga), value(b, gb), dx + i);
+    } else {
+      store_block<L>(value(a, ga), value(b, gb), dx + i);
+    }
+  }
+  if (i < n) {
+    load_block_n<L>(x + i, n - i, a, b);
+    load_block_n<L>(dy + i, n - i, ga, gb);
+    store_block_n<L>(value(a, ga), value(b, gb), dx + i, n - i);
+  }
+}
+
+template <class X, class Y, Activation A>
+struct PlaneBackward {
+  const ChannelBackwardPlan& plan;
+  const NormBackward& problem;
+  const ChannelShape& shape;
+  ChannelStrides xs, dys, dxs;
+  size_t n;
+
+  explicit PlaneBackward(const ChannelBackwardPlan& p)
+      : plan(p),
+        problem(*p.problem),
+        shape(p.shape),
+        xs(problem.x.strides, shape),
+        dys(problem.dy.strides, shape),
+        dxs(problem.dx.strides, shape),
+        n(static_cast<size_t>(shape.positions)) {}
+
+  const X* x(std::int64_t image, std::int64_t channel) const {
+    return static_cast<const X*>(problem.x.data) + xs.plane(shape, image, channel);
+  }
+  const Y* dy(std::int64_t image, std::int64_t channel) const {
+    return static_cast<const Y*>(problem.dy.data) + dys.plane(shape, image, channel);
+  }
+  void write(std::int64_t image, std::int64_t channel, const ChannelGradient& gradient) const {
+    X* dx = static_cast<X*>(problem.dx.data) + dxs.plane(shape, image, channel);
+    if (plan.streams && aligned_for_stream(dx)) {
+      plane_gradient<X, Y, A, true>(x(image, channel), dy(image, channel), dx, n, gradient);
+    } else {
+      plane_gradient<X, Y, A, false>(x(image, channel), dy(image, channel), dx, n, gradient);
+    }
+  }
+
+  // Sets begin .. end-1, counted through images: sums and dx, while x and dy are in cache; several
+  // at a time where they are small.
+  void whole_sets(std::int64_t begin, std::int64_t end) const {
+    constexpr size_t kBatchBytes = 16 * 1024;
+    const std::int64_t sets = shape.sets_per_image();
+    const size_t bytes = static_cast<size_t>(shape.group) * n * (sizeof(X) + sizeof(Y));
+    const auto channels = static_cast<std::int64_t>(kFinishTile) / shape.group;
+    const auto together =
+        HWY_MAX(HWY_MIN(static_cast<std::int64_t>(kBatchBytes / bytes), channels), 1);
+    for (std::int64_t i = begin; i < end;) {
+      const std::int64_t image = i / sets, g = i % sets;
+      const std::int64_t count = HWY_MIN(HWY_MIN(end - i, together), sets - g);
+      some_sets(image, g, static_cast<size_t>(count));
+      i += count;
+    }
+  }
+
+  // `count` <= kFinishTile sets of an image from g on: one, or all of their channels in one tile.
+  void some_sets(std::int64_t image, std::int64_t g, size_t count) const {
+    const std::int64_t set = image * shape.sets_per_image() + g;
+    const std::int64_t first = g * shape.group;
+    const std::int64_t end = first + static_cast<std::int64_t>(count) * shape.group;
+    double mean[kFinishTile], rstd[kFinishTile];
+    saved_statistics(problem, set, count, mean, rstd);
+    float shift[kFinishTile], scale[kFinishTile], offset[kFinishTile];
+    const auto prepare = [&](std::int64_t channel) {
+      parameters_of_sets(problem, channel, HWY_MIN(static_cast<size_t>(end - channel), kFinishTile),
+                         shape.group, mean, rstd, shift, scale, offset);
+    };
+    const bool one_tile = end - first <= static_cast<std::int64_t>(kFinishTile);
+    const std::int64_t part = image * shape.channels;
+    for (std::int64_t channel = first; channel < end; ++channel) {
+      const size_t k = static_cast<size_t>(channel - first) % kFinishTile;
+      if (k == 0) prepare(channel);
+      const size_t few = HWY_MIN(kFewRows, static_cast<size_t>(end - channel));
+      GradientPlane<X, Y> planes[kFewRows];
+      for (size_t r = 0; r < few; ++r) {
+        const std::int64_t here = channel + static_cast<std::int64_t>(r);
+        planes[r] = {x(image, here),
+                     dy(image, here),
+                     {shift[k + r], scale[k + r], offset[k + r], 0.0f, 0.0f}};
+      }
+      plane_gradient_sums<X, Y, A>(planes, few, n, plan.part_dy + part + channel,
+                                   plan.part_dy_x + part + channel);
+      channel += static_cast<std::int64_t>(few) - 1;
+    }
+    if (problem.dx.data == nullptr) return;
+    float x_scale[kFinishTile], constant[kFinishTile];
+    set_gradients(problem, g, count, static_cast<double>(shape.group * shape.positions), rstd,
+                  plan.part_dy + part + first, plan.part_dy_x + part + first, x_scale, constant);
+    std::int64_t left = shape.group;
+    for (std::int64_t channel = first, s = 0; channel < end; ++channel) {
+      const size_t k = static_cast<size_t>(channel - first) % kFinishTile;
+      if (k == 0 && !one_tile) prepare(channel);
+      write(image, channel, {shift[k], scale[k], offset[k], x_scale[s], constant[s]});
+      if (--left == 0) {
+        left = shape.group;
+        ++s;
+      }
+    }
+  }
+
+  ChannelGradient parameters(std::int64_t channel) const {
+    return {plan.mean[channel], plan.scale[channel], plan.offset[channel], plan.x_scale[channel],
+            plan.constant[channel]};
+  }
+  // Planes begin .. end-1, counted through images.
+  void sums(std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t i = begin; i < end;) {
+      const std::int64_t image = i / shape.channels, channel = i % shape.channels;
+      const std::int64_t count =
+          HWY_MIN(HWY_MIN(end - i, static_cast<std::int64_t>(kFewRows)), shape.channels - channel);
+      GradientPlane<X, Y> planes[kFewRows];
+      for (std::int64_t r = 0; r < count; ++r) {
+        planes[r] = {x(image, channel + r), dy(image, channel + r), parameters(channel + r)};
+      }
+      plane_gradient_sums<X, Y, A>(planes, static_cast<size_t>(count), n, plan.part_dy + i,
+                                   plan.part_dy_x + i);
+      i += count;
+    }
+  }
+  void apply(std::int64_t begin, std::int64_t end) const {
+    std::int64_t image = begin / shape.channels, channel = begin % shape.channels;
+    for (std::int64_t i = begin; i < end; ++i) {
+      write(image, channel, parameters(channel));
+      if (++channel == shape.channels) {
+        channel = 0;
+        ++image;
+      }
+    }
+  }
+};
+
+}  // namespace omninorm::internal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

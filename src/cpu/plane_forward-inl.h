@@ -1,0 +1,239 @@
+// Forward of channels whose positions are contiguous (NCHW).
+#if defined(OMNINORM_CPU_PLANE_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef OMNINORM_CPU_PLANE_FORWARD_INL_H_
+#undef OMNINORM_CPU_PLANE_FORWARD_INL_H_
+#else
+#define OMNINORM_CPU_PLANE_FORWARD_INL_H_
+#endif
+
+#include "src/cpu/activation-inl.h"
+#include "src/cpu/channel_finish-inl.h"
+#include "src/cpu/moments-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace omninorm::internal::HWY_NAMESPACE {
+
+// Runs whose moments are taken together: as many as there are lanes where their reductions take
+// longer than their entries do.
+template <class X>
+size_t runs_together(size_t n) {
+  constexpr size_t kShortRun = 256;
+  return n * sizeof(X) <= kShortRun ? kLanes : kFewRows;
+}
+
+// Means of `count` runs of n entries, up to Runs, and sums of squared deviations from them. The
+// bits do not depend on Runs.
+template <size_t Runs, class X>
+HWY_NOINLINE void moments_of_some_runs(const X* const* x, size_t count, size_t n, double eps,
+                                       double* mean, double* m2) {
+  const DF d;
+  const auto entries = static_cast<double>(n);
+  bool alone[Runs];
+  for (bool& a : alone) a = true;
+  if (n <= kChunk) {
+    const size_t sample = sample_size(n);
+    VF first[Runs], second[Runs];
+    HWY_ALIGN float shifts[kLanes], sums[kLanes], squares[kLanes];
+    for (size_t r = 0; r < Runs; ++r) first[r] = second[r] = hn::Zero(d);
+    for (size_t r = 0; r < count; ++r) first[r] = chunk_sum(x[r], sample);
+    const VF shift =
+        hn::Mul(reduce_each<Runs>(first), hn::Set(d, 1.0f / static_cast<float>(sample)));
+    hn::Store(shift, d, shifts);
+    for (size_t r = 0; r < Runs; ++r) first[r] = hn::Zero(d);
+    for (size_t r = 0; r < count; ++r) {
+      chunk_deviations(x[r], n, hn::Set(d, shifts[r]), first[r], second[r]);
+    }
+    hn::Store(reduce_each<Runs>(first), d, sums);
+    hn::Store(reduce_each<Runs>(second), d, squares);
+    for (size_t r = 0; r < count; ++r) {
+      const double delta = static_cast<double>(sums[r]) / entries;
+      const double sum = static_cast<double>(squares[r]) - static_cast<double>(sums[r]) * delta;
+      mean[r] = static_cast<double>(shifts[r]) + delta;
+      m2[r] = sum < 0 ? 0 : sum;
+      alone[r] = !(delta * delta * entries <= sum + eps * entries);
+    }
+  }
+  for (size_t r = 0; r < count; ++r) {
+    if (!alone[r]) continue;
+    const size_t sample = sample_size(n);
+    auto shift = static_cast<float>(sum(x[r], sample) / static_cast<double>(sample));
+    Deviations about = deviations(x[r], n, shift);
+    if (!(about.delta * about.delta <= about.m2 + eps)) {
+      shift = static_cast<float>(shift + about.delta);
+      about = deviations(x[r], n, shift);
+    }
+    mean[r] = shift + about.delta;
+    m2[r] = about.m2 * entries;
+  }
+}
+
+template <class X>
+void moments_of_runs(const X* const* x, size_t count, size_t n, double eps, double* mean,
+                     double* m2) {
+  if (count > kFewRows) return moments_of_some_runs<kLanes>(x, count, n, eps, mean, m2);
+  moments_of_some_runs<kFewRows>(x, count, n, eps, mean, m2);
+}
+
+// y may be x, but not where it streams. What lies `ahead` bytes on is fetched meanwhile.
+template <class X, class Y, Activation A, bool Stream>
+HWY_INLINE void write_plane(const X* x, Y* y, size_t n, const ChannelAffine& channel,
+                            std::intptr_t ahead) {
+  constexpr Layout L = kLayout<X>;
+  const DF d;
+  const size_t block = block_size();
+  const VF shift = hn::Set(d, channel.shift);
+  const VF scale = hn::Set(d, channel.scale);
+  const VF offset = hn::Set(d, channel.offset);
+  const auto value = [&](VF v) HWY_ATTR {
+    return activate<A>(hn::MulAdd(hn::Sub(v, shift), scale, offset));
+  };
+  VF a, b;
+  size_t i = 0;
+  for (; i + block <= n; i += block) {
+    fetch_block(x + i, ahead);
+    load_block<L>(x + i, a, b);
+    if constexpr (Stream && can_stream<X, Y>()) {
+      stream_block<L>(value(a), value(b), y + i);
+    } else {
+      store_block<L>(value(a), value(b), y + i);
+    }
+  }
+  if (i < n) {
+    load_block_n<L>(x + i, n - i, a, b);
+    store_block_n<L>(value(a), value(b), y + i, n - i);
+  }
+}
+
+template <class X, class Y, Activation A>
+struct PlaneForward {
+  const ChannelForwardPlan& plan;
+  const NormForward& problem;
+  const ChannelShape& shape;
+  ChannelStrides xs, ys;
+  size_t n;
+
+  explicit PlaneForward(const ChannelForwardPlan& p)
+      : plan(p),
+        problem(*p.problem),
+        shape(p.shape),
+        xs(problem.x.strides, shape),
+        ys(problem.y.strides, shape),
+        n(static_cast<size_t>(shape.positions)) {}
+
+  const X* x(std::int64_t image, std::int64_t channel) const {
+    return static_cast<const X*>(problem.x.data) + xs.plane(shape, image, channel);
+  }
+
+  void write(std::int64_t image, std::int64_t channel, const ChannelAffine& affine) const {
+    Y* y = static_cast<Y*>(problem.y.data) + ys.plane(shape, image, channel);
+    const auto ahead = static_cast<std::intptr_t>(plan.ahead * sizeof(X));
+    if (plan.streams && aligned_for_stream(y)) {
+      write_plane<X, Y, A, true>(x(image, channel), y, n, affine, ahead);
+    } else {
+      write_plane<X, Y, A, false>(x(image, channel), y, n, affine, ahead);
+    }
+  }
+
+  // Sets begin .. end-1, counted through images: statistics and y, while x is in cache.
+  void whole_sets(std::int64_t begin, std::int64_t end) const {
+    const std::int64_t sets = shape.sets_per_image();
+    const bool one_run = shape.group == 1 || xs.c == shape.positions;
+    const size_t run = one_run ? n * static_cast<size_t>(shape.group) : n;
+    const auto together = one_run ? static_cast<std::int64_t>(runs_together<X>(run)) : 1;
+    for (std::int64_t i = begin; i < end;) {
+      const std::int64_t image = i / sets, g = i % sets;
+      const std::int64_t count = HWY_MIN(HWY_MIN(end - i, together), sets - g);
+      double mean[kLanes], m2[kLanes];
+      if (one_run) {
+        const X* runs[kLanes];
+        for (std::int64_t r = 0; r < count; ++r) runs[r] = x(image, (g + r) * shape.group);
+        moments_of_runs(runs, static_cast<size_t>(count), run, problem.parameters.eps, mean, m2);
+      } else {
+        moments_of_group(image, g, mean[0], m2[0]);
+      }
+      finish(image, g, static_cast<size_t>(count), mean, m2);
+      i += count;
+    }
+  }
+
+  void moments_of_group(std::int64_t image, std::int64_t g, double& mean, double& m2) const {
+    double means[kFinishTile], m2s[kFinishTile];
+    MomentSum total;
+    for (std::int64_t c = 0; c < shape.group; c += kFinishTile) {
+      const std::int64_t end = HWY_MIN(shape.group, c + static_cast<std::int64_t>(kFinishTile));
+      for_runs(image, g * shape.group + c, g * shape.group + end, means, m2s);
+      total.add(means, m2s, static_cast<size_t>(end - c), static_cast<double>(n));
+    }
+    mean = total.mean;
+    m2 = total.m2;
+  }
+
+  // Moments of channels begin .. end-1 of an image.
+  void for_runs(std::int64_t image, std::int64_t begin, std::int64_t end, double* mean,
+                double* m2) const {
+    const auto together = static_cast<std::int64_t>(runs_together<X>(n));
+    for (std::int64_t c = begin; c < end; c += together) {
+      const X* runs[kLanes];
+      const std::int64_t count = HWY_MIN(end - c, together);
+      for (std::int64_t r = 0; r < count; ++r) runs[r] = x(image, c + r);
+      moments_of_runs(runs, static_cast<size_t>(count), n, problem.parameters.eps,
+                      mean + (c - begin), m2 + (c - begin));
+    }
+  }
+
+  // Statistics and y of `count` sets of an image from g on.
+  void finish(std::int64_t image, std::int64_t g, size_t count, const double* mean,
+              const double* m2) const {
+    double rstd[kLanes];
+    unsigned char extreme[kLanes];
+    const auto entries = static_cast<double>(shape.group * shape.positions);
+    const bool far = finish_statistics(problem, image * shape.sets_per_image() + g, count, entries,
+                                       mean, m2, rstd, extreme);
+    for (size_t r = 0; far && r < count; ++r) {
+      if (extreme[r]) reference_set(problem, image, g + static_cast<std::int64_t>(r));
+    }
+    if (problem.y.data == nullptr) return;
+    float shift[kFinishTile], scale[kFinishTile], offset[kFinishTile];
+    const std::int64_t end = (g + static_cast<std::int64_t>(count)) * shape.group;
+    std::int64_t set = 0, left = shape.group;
+    for (std::int64_t first = g * shape.group; first < end; first += kFinishTile) {
+      const auto here = HWY_MIN(static_cast<size_t>(end - first), kFinishTile);
+      parameters_of_sets(problem, first, here, shape.group, mean + set, rstd + set, shift, scale,
+                         offset);
+      for (size_t k = 0; k < here; ++k) {
+        if (!extreme[set]) {
+          write(image, first + static_cast<std::int64_t>(k), {shift[k], scale[k], offset[k]});
+        }
+        if (--left == 0) {
+          left = shape.group;
+          ++set;
+        }
+      }
+    }
+  }
+
+  // Planes begin .. end-1, counted through images: their moments alone, or y alone.
+  void moments(std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t i = begin; i < end;) {
+      const std::int64_t image = i / shape.channels, channel = i % shape.channels;
+      const std::int64_t last = HWY_MIN(shape.channels, channel + end - i);
+      for_runs(image, channel, last, plan.part_mean + i, plan.part_m2 + i);
+      i += last - channel;
+    }
+  }
+  void apply(std::int64_t begin, std::int64_t end) const {
+    std::int64_t image = begin / shape.channels, channel = begin % shape.channels;
+    for (std::int64_t i = begin; i < end; ++i) {
+      write(image, channel, {plan.shift[channel], plan.scale[channel], plan.offset[channel]});
+      if (++channel == shape.channels) {
+        channel = 0;
+        ++image;
+      }
+    }
+  }
+};
+
+}  // namespace omninorm::internal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
