@@ -213,8 +213,8 @@ HWY_NOINLINE void channel_parameters(const Problem& problem, std::int64_t channe
 // that of the set that `channel` belongs to.
 inline void by_channels(std::int64_t channel, size_t count, std::int64_t group, const double* sets,
                         double* to) {
-  for (size_t i = 0; i < count;) {
-    const auto left = static_cast<size_t>(group - (channel + static_cast<std::int64_t>(i)) % group);
+  auto left = static_cast<size_t>(group - channel % group);
+  for (size_t i = 0; i < count; left = static_cast<size_t>(group)) {
     const size_t stop = HWY_MIN(count, i + left);
     while (i < stop) to[i++] = *sets;
     ++sets;

@@ -141,14 +141,16 @@ HWY_INLINE double sum_of_squares(const X* x, size_t n) {
   return result;
 }
 
-// The chunk x[0..n), n <= kChunk: sums of (x - shift) and of its square, lane by lane.
-template <class X>
+// The chunk x[0..n), n <= kChunk: sums of (x - shift) and of its square, lane by lane. FromZero:
+// the shift is 0.
+template <bool FromZero = false, class X>
 HWY_INLINE void chunk_deviations(const X* x, size_t n, VF shift, VF& first, VF& second) {
   constexpr Layout L = kLayout<X>;
   const DF d;
   const size_t block = block_size();
   VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
   VF q0 = hn::Zero(d), q1 = hn::Zero(d), q2 = hn::Zero(d), q3 = hn::Zero(d);
+  const auto deviation = [&](VF v) HWY_ATTR { return FromZero ? v : hn::Sub(v, shift); };
   const auto accumulate = [&](VF a, VF b, VF& sa, VF& sb, VF& qa, VF& qb) HWY_ATTR {
     sa = hn::Add(sa, a);
     sb = hn::Add(sb, b);
@@ -159,19 +161,21 @@ HWY_INLINE void chunk_deviations(const X* x, size_t n, VF shift, VF& first, VF& 
   size_t i = 0;
   for (; i + 2 * block <= n; i += 2 * block) {
     load_block<L>(x + i, a, b);
-    accumulate(hn::Sub(a, shift), hn::Sub(b, shift), s0, s1, q0, q1);
+    accumulate(deviation(a), deviation(b), s0, s1, q0, q1);
     load_block<L>(x + i + block, a, b);
-    accumulate(hn::Sub(a, shift), hn::Sub(b, shift), s2, s3, q2, q3);
+    accumulate(deviation(a), deviation(b), s2, s3, q2, q3);
   }
   if (i + block <= n) {
     load_block<L>(x + i, a, b);
-    accumulate(hn::Sub(a, shift), hn::Sub(b, shift), s0, s1, q0, q1);
+    accumulate(deviation(a), deviation(b), s0, s1, q0, q1);
     i += block;
   }
   if (i < n) {
     load_block_n<L>(x + i, n - i, a, b);
-    a = hn::IfThenElseZero(mask_a<L>(n - i), hn::Sub(a, shift));
-    b = hn::IfThenElseZero(mask_b<L>(n - i), hn::Sub(b, shift));
+    if constexpr (!FromZero) {
+      a = hn::IfThenElseZero(mask_a<L>(n - i), deviation(a));
+      b = hn::IfThenElseZero(mask_b<L>(n - i), deviation(b));
+    }
     accumulate(a, b, s2, s3, q2, q3);
   }
   first = hn::Add(hn::Add(s0, s1), hn::Add(s2, s3));
@@ -179,7 +183,7 @@ HWY_INLINE void chunk_deviations(const X* x, size_t n, VF shift, VF& first, VF& 
 }
 
 // Sums of (x - shift) and of its square.
-template <class X>
+template <bool FromZero = false, class X>
 HWY_INLINE void sums_of_deviations(const X* x, size_t n, float shift, double& first,
                                    double& second) {
   const DF d;
@@ -187,7 +191,7 @@ HWY_INLINE void sums_of_deviations(const X* x, size_t n, float shift, double& fi
   second = 0;
   for (size_t begin = 0; begin < n; begin += kChunk) {
     VF s, q;
-    chunk_deviations(x + begin, HWY_MIN(n - begin, kChunk), hn::Set(d, shift), s, q);
+    chunk_deviations<FromZero>(x + begin, HWY_MIN(n - begin, kChunk), hn::Set(d, shift), s, q);
     first += static_cast<double>(reduce_sum(d, s));
     second += static_cast<double>(reduce_sum(d, q));
   }
@@ -200,10 +204,10 @@ struct Deviations {
   double m2;
 };
 
-template <class X>
+template <bool FromZero = false, class X>
 HWY_INLINE Deviations deviations(const X* x, size_t n, float shift) {
   double first, second;
-  sums_of_deviations(x, n, shift, first, second);
+  sums_of_deviations<FromZero>(x, n, shift, first, second);
   const double delta = first / static_cast<double>(n);
   const double m2 = second / static_cast<double>(n) - delta * delta;
   return {delta, m2 < 0 ? 0 : m2};  // keeps NaN

@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <optional>
+#include <type_traits>
 
 #include "src/cpu/affine-inl.h"
 #include "src/cpu/extreme_row.h"
@@ -33,6 +34,16 @@ inline constexpr double kSmallestMeanSquare = 0x1p-100;
 // m2 - (mean - shift)^2: only (nearly) constant rows far from zero with a tiny eps get there.
 inline constexpr double kLargestCorrection = 0x1p10;
 
+// Where a centred row's first pass takes deviations from. 16-bit numbers carry no more than 11
+// bits, so there 0 will do while the mean is within two standard deviations of it: the variance's
+// error is then 13 times a two-pass one's, some 2^-16 at worst, and neither pass subtracts. fp32
+// takes the mean of a sample.
+template <class X>
+inline constexpr bool kFromZero = sizeof(X) == 2;
+// (mean - shift)^2 past this many variances costs bits: then once more, about the mean.
+template <class X>
+inline constexpr double kFar = kFromZero<X> ? 4.0 : 1.0;
+
 // One row by itself, in double after the sums: rows past kChunk, and those that statistics_of_rows
 // gives up on. False: fp32 sums were not enough; see extreme_row.h.
 template <class X, bool Center>
@@ -41,12 +52,12 @@ bool row_statistics(const X* x, size_t n, double eps, RowStatistics& result) {
   double m2 = 0;
   result.shift = 0;
   if constexpr (Center) {
-    // One pass about the mean of a sample. Rarely that is over a standard deviation away from the
-    // row's mean: then a second pass, about what the first found.
-    const size_t sample = sample_size(n);
-    result.shift = static_cast<float>(sum(x, sample) / static_cast<double>(sample));
-    Deviations about = deviations(x, n, result.shift);
-    if (HWY_UNLIKELY(!(about.delta * about.delta <= about.m2 + eps))) {
+    if constexpr (!kFromZero<X>) {
+      const size_t sample = sample_size(n);
+      result.shift = static_cast<float>(sum(x, sample) / static_cast<double>(sample));
+    }
+    Deviations about = deviations<kFromZero<X>>(x, n, result.shift);
+    if (HWY_UNLIKELY(!(about.delta * about.delta <= kFar<X> * (about.m2 + eps)))) {
       result.shift = static_cast<float>(result.shift + about.delta);
       about = deviations(x, n, result.shift);
     }
@@ -64,48 +75,56 @@ bool row_statistics(const X* x, size_t n, double eps, RowStatistics& result) {
          kLargestCorrection * with_eps >= delta * delta;
 }
 
+// Where statistics_of_rows takes deviations from: no row is centred; 0; a sample's mean; the mean
+// that `results` hold.
+enum class From { uncentred, zero, sample, mean };
+
 // `count` rows of n <= kChunk entries, up to Rows: as row_statistics, in fp32 after the sums.
-// Returns the set of rows that need row_statistics.
-template <class X, bool Center, size_t Rows>
+// Returns the set of rows for which that was not good enough.
+template <class X, From F, size_t Rows>
 HWY_NOINLINE unsigned statistics_of_rows(const X* const* x, size_t count, size_t n, double eps,
                                          RowStatistics* results) {
   const DF d;
   VF first[Rows], second[Rows];
   for (size_t r = 0; r < Rows; ++r) first[r] = second[r] = hn::Zero(d);
   VF shift = hn::Zero(d), delta = hn::Zero(d);
-  HWY_ALIGN float shifts[kLanes], corrections[kLanes], means[kLanes], rstds[kLanes];
+  HWY_ALIGN float shifts[kLanes] = {}, corrections[kLanes], means[kLanes], rstds[kLanes];
   const VF per_entry = hn::Set(d, 1.0f / static_cast<float>(n));
-  if constexpr (Center) {
+  if constexpr (F == From::sample) {
     const size_t sample = sample_size(n);
     for (size_t r = 0; r < count; ++r) first[r] = chunk_sum(x[r], sample);
     shift = hn::Mul(reduce_each<Rows>(first), hn::Set(d, 1.0f / static_cast<float>(sample)));
     hn::Store(shift, d, shifts);
     for (size_t r = 0; r < Rows; ++r) first[r] = hn::Zero(d);
+  } else if constexpr (F == From::mean) {
+    for (size_t r = 0; r < count; ++r) shifts[r] = results[r].mean;
+    shift = hn::Load(d, shifts);
+  }
+  if constexpr (F == From::uncentred) {
+    for (size_t r = 0; r < count; ++r) second[r] = chunk_squares(x[r], n);
+  } else {
     for (size_t r = 0; r < count; ++r) {
-      chunk_deviations(x[r], n, hn::Set(d, shifts[r]), first[r], second[r]);
+      chunk_deviations<F == From::zero>(x[r], n, hn::Set(d, shifts[r]), first[r], second[r]);
     }
     delta = hn::Mul(reduce_each<Rows>(first), per_entry);
-  } else {
-    for (size_t r = 0; r < count; ++r) second[r] = chunk_squares(x[r], n);
   }
   VF m2 = hn::Mul(reduce_each<Rows>(second), per_entry);
   const VF delta2 = hn::Mul(delta, delta);
-  if constexpr (Center) {
+  if constexpr (F != From::uncentred) {
     m2 = hn::Sub(m2, delta2);
     m2 = hn::IfThenElse(hn::Lt(m2, hn::Zero(d)), hn::Zero(d), m2);  // keeps NaN
   }
   const VF with_eps = hn::Add(m2, hn::Set(d, static_cast<float>(eps)));
   const VF rstd = hn::Div(hn::Set(d, 1.0f), hn::Sqrt(with_eps));
   const VF smallest = hn::Set(d, static_cast<float>(kSmallestMeanSquare));
-  const VF largest = hn::Set(d, 0x1p127f);
+  const VF largest = hn::Set(d, 0x1p125f);
+  const VF far = hn::Set(d, F == From::zero ? static_cast<float>(kFar<X>) : 1.0f);
   const auto good = hn::And(hn::And(hn::Ge(with_eps, smallest), hn::Le(with_eps, largest)),
-                            hn::Le(delta2, with_eps));
+                            hn::Le(delta2, hn::Mul(far, with_eps)));
   hn::Store(hn::Add(shift, delta), d, means);
   hn::Store(hn::Neg(hn::Mul(delta, rstd)), d, corrections);
   hn::Store(rstd, d, rstds);
-  for (size_t r = 0; r < count; ++r) {
-    results[r] = {Center ? shifts[r] : 0.0f, corrections[r], means[r], rstds[r]};
-  }
+  for (size_t r = 0; r < count; ++r) results[r] = {shifts[r], corrections[r], means[r], rstds[r]};
   const unsigned wanted = count < 32 ? (1u << count) - 1 : ~0u;
   if (HWY_LIKELY(hn::AllTrue(d, hn::Or(good, hn::Not(hn::FirstN(d, count)))))) return 0;
   HWY_ALIGN float flags[kLanes];
@@ -113,6 +132,37 @@ HWY_NOINLINE unsigned statistics_of_rows(const X* const* x, size_t count, size_t
   unsigned bad = 0;
   for (size_t r = 0; r < count; ++r) bad |= flags[r] == 0 ? 1u << r : 0;
   return bad & wanted;
+}
+
+// Statistics of a batch; returns the set of rows that need row_statistics.
+template <class X, bool Center, size_t Rows>
+unsigned batch_statistics(const X* const* x, size_t count, size_t n, double eps,
+                          RowStatistics* results) {
+  if constexpr (!Center) {
+    return statistics_of_rows<X, From::uncentred, Rows>(x, count, n, eps, results);
+  } else if constexpr (!kFromZero<X>) {
+    return statistics_of_rows<X, From::sample, Rows>(x, count, n, eps, results);
+  } else {
+    const unsigned far = statistics_of_rows<X, From::zero, Rows>(x, count, n, eps, results);
+    if (HWY_LIKELY(far == 0)) return 0;
+    // Those alone: a row's bits must not depend on the rows beside it.
+    const X* far_x[Rows] = {};
+    RowStatistics about[Rows];
+    size_t index[Rows], far_count = 0;
+    for (size_t r = 0; r < count; ++r) {
+      if (!(far >> r & 1)) continue;
+      far_x[far_count] = x[r];
+      about[far_count] = results[r];
+      index[far_count++] = r;
+    }
+    const unsigned bad = statistics_of_rows<X, From::mean, Rows>(far_x, far_count, n, eps, about);
+    unsigned alone = 0;
+    for (size_t i = 0; i < far_count; ++i) {
+      results[index[i]] = about[i];
+      alone |= (bad >> i & 1) << index[i];
+    }
+    return alone;
+  }
 }
 
 enum class Affine { none, weight, weight_bias };
@@ -128,10 +178,13 @@ HWY_INLINE VF affine(VF xhat, const float* weight, const float* bias, size_t at)
   return xhat;
 }
 
+// xhat: x * rstd; x * rstd + correction, where the shift is 0; (x - shift) * rstd + correction.
+enum class Formula { scaled, moved, shifted };
+
 // y = xhat * weight + bias over one row. y may be x, but not where it streams. The next row,
 // `ahead` bytes on, is fetched meanwhile: the passes over a row in cache leave memory idle
 // otherwise.
-template <class X, class Y, Affine A, bool Round, bool Center, bool Stream>
+template <class X, class Y, Affine A, bool Round, bool Stream, Formula F>
 HWY_INLINE void write_row(const X* x, const float* weight, const float* bias, size_t n,
                           const RowStatistics& row, Y* y, std::intptr_t ahead) {
   constexpr Layout L = kLayout<X>;
@@ -142,7 +195,8 @@ HWY_INLINE void write_row(const X* x, const float* weight, const float* bias, si
   const VF rstd = hn::Set(d, row.rstd);
   const VF correction = hn::Set(d, row.correction);
   const auto normalize = [&](VF v) HWY_ATTR {
-    return Center ? hn::MulAdd(hn::Sub(v, shift), rstd, correction) : hn::Mul(v, rstd);
+    if constexpr (F == Formula::scaled) return hn::Mul(v, rstd);
+    return hn::MulAdd(F == Formula::shifted ? hn::Sub(v, shift) : v, rstd, correction);
   };
   VF a, b;
   size_t i = 0;
@@ -203,9 +257,9 @@ void forward_batch(const ForwardPlan& plan, const RowBatch<X, Y>& batch, size_t 
   RowStatistics statistics[kLanes];
   unsigned alone = 1;
   if (rows == kLanes && kLanes > 1) {
-    alone = statistics_of_rows<X, Center, kLanes>(batch.x, batch.count, n, eps, statistics);
+    alone = batch_statistics<X, Center, kLanes>(batch.x, batch.count, n, eps, statistics);
   } else if (rows > 1) {
-    alone = statistics_of_rows<X, Center, kFewRows>(batch.x, batch.count, n, eps, statistics);
+    alone = batch_statistics<X, Center, kFewRows>(batch.x, batch.count, n, eps, statistics);
   }
   for (size_t r = 0; r < batch.count; ++r) {
     RowStatistics& row = statistics[r];
@@ -219,12 +273,24 @@ void forward_batch(const ForwardPlan& plan, const RowBatch<X, Y>& batch, size_t 
                     element(problem.weight_dtype, problem.bias, g * problem.view.c), y});
       row.mean = static_cast<float>(exact.mean);
       row.rstd = static_cast<float>(exact.rstd);
-    } else if (plan.streams && can_stream<X, Y>() && aligned_for_stream(y)) {
-      write_row<X, Y, A, Round, Center, true>(x, plan.weight + at, plan.bias + at, c, row, y,
-                                              ahead);
     } else {
-      write_row<X, Y, A, Round, Center, false>(x, plan.weight + at, plan.bias + at, c, row, y,
-                                               ahead);
+      const bool streams = plan.streams && can_stream<X, Y>() && aligned_for_stream(y);
+      const auto write = [&](auto formula) {
+        constexpr Formula F = decltype(formula)::value;
+        if (streams) {
+          write_row<X, Y, A, Round, true, F>(x, plan.weight + at, plan.bias + at, c, row, y, ahead);
+        } else {
+          write_row<X, Y, A, Round, false, F>(x, plan.weight + at, plan.bias + at, c, row, y,
+                                              ahead);
+        }
+      };
+      if constexpr (!Center) {
+        write(std::integral_constant<Formula, Formula::scaled>());
+      } else if (kFromZero<X> && row.shift == 0) {
+        write(std::integral_constant<Formula, Formula::moved>());
+      } else {
+        write(std::integral_constant<Formula, Formula::shifted>());
+      }
     }
     if (problem.mean) static_cast<float*>(problem.mean)[batch.index[r]] = row.mean;
     if (problem.rstd) static_cast<float*>(problem.rstd)[batch.index[r]] = row.rstd;
