@@ -19,14 +19,14 @@ check_compiler() {
   fi
 }
 
-# configure TESTS (ON or OFF). A folder that has its tests keeps them: they are built only when asked for.
+# configure TESTS (ON or OFF) [CMAKE_ARGUMENT...]. A folder that has its tests keeps them: they are built only when asked for.
 configure() {
   local folder=build/$preset tests=$1 bench=$1 arguments
   if [[ -f $folder/dev-arguments ]] && grep -q 'OMNINORM_TESTS=ON' "$folder/dev-arguments"; then
     tests=ON bench=ON
   fi
-  [[ $preset != asan ]] || bench=OFF
-  arguments=(--preset "$preset" -DOMNINORM_WERROR=ON "-DOMNINORM_TESTS=$tests" "-DOMNINORM_BENCH=$bench")
+  case $preset in asan | tsan | fuzz) bench=OFF ;; esac
+  arguments=(--preset "$preset" -DOMNINORM_WERROR=ON "-DOMNINORM_TESTS=$tests" "-DOMNINORM_BENCH=$bench" "${@:2}")
   [[ -z ${OMNINORM_ONEDNN:-} ]] || arguments+=("-DOMNINORM_ONEDNN=$OMNINORM_ONEDNN")
   [[ $torch == OFF ]] || arguments+=("-DOMNINORM_PYTHON=$python")
   if [[ -f $folder/build.ninja && -f $folder/dev-arguments && $(<"$folder/dev-arguments") == "${arguments[*]}" ]]; then

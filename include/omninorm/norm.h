@@ -27,7 +27,7 @@ enum class CastPolicy : std::uint8_t {
 enum class Activation : std::uint8_t {
   none,
   relu,  // max(z, 0)
-  silu,  // z / (1 + exp(-z))
+  silu,  // z / (1 + exp(-z)); at an infinity, with its slope, what it comes to there
 };
 
 // Forward. "rows" below are the leading dimensions of x.

@@ -1,6 +1,7 @@
 #include "src/core/moments.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
 #include "src/core/check.h"
@@ -110,6 +111,11 @@ Running running_to_update(const char* op, const RunningStatistics& running,
                           const std::optional<double>& momentum) {
   if (momentum && !(*momentum >= 0 && *momentum <= 1)) {
     fail(op, "momentum between 0 and 1", number_text(*momentum));
+  }
+  const std::int64_t* batches = running.num_batches_tracked;
+  if (batches != nullptr &&
+      (*batches < 0 || *batches == std::numeric_limits<std::int64_t>::max())) {
+    fail(op, "num_batches_tracked of 0 or more that can be counted up", std::to_string(*batches));
   }
   if (!running.mean.given()) return {};
   if (momentum) return {running.mean, running.var, *momentum};
@@ -257,6 +263,11 @@ void merge_moments(BatchNormMoments& into, const BatchNormMoments& other) {
     fail("merge_moments", "moments of " + std::to_string(into.mean.sizes[0]) + " channels",
          std::to_string(other.mean.sizes[0]));
   }
+  std::int64_t count = 0;
+  if (__builtin_add_overflow(into.count, other.count, &count)) {
+    fail("merge_moments", "counts that add up to less than 2^63",
+         std::to_string(into.count) + " and " + std::to_string(other.count));
+  }
   if (other.count == 0) return;
   const auto own = static_cast<double>(into.count), added = static_cast<double>(other.count);
   const double total = own + added;
@@ -272,7 +283,7 @@ void merge_moments(BatchNormMoments& into, const BatchNormMoments& other) {
     mean += delta * (added / total);
     m2 += other_m2 + delta * delta * (own * (added / total));
   }
-  into.count += other.count;
+  into.count = count;
 }
 
 }  // namespace omninorm

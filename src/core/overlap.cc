@@ -86,6 +86,25 @@ bool meets_shifted(const Footprint& set, std::size_t level, std::int64_t shift) 
   return false;
 }
 
+std::int64_t runs(const Footprint& set) {
+  std::int64_t count = 1;
+  for (std::size_t i = 0; i < set.rank; ++i) count *= set.dims[i].size;
+  return count;
+}
+
+// Does any run of `walked`, in its dimensions `level` and inwards from `begin` on, meet `nested`?
+bool any_run_meets(const Footprint& walked, std::size_t level, std::int64_t begin,
+                   const Footprint& nested) {
+  if (level == walked.rank) {
+    return meets_block(nested, 0, nested.begin, begin, begin + walked.run);
+  }
+  const Dim& dim = walked.dims[level];
+  for (std::int64_t step = 0; step < dim.size; ++step) {
+    if (any_run_meets(walked, level + 1, begin + step * dim.stride, nested)) return true;
+  }
+  return false;
+}
+
 bool same_dims(const Footprint& a, const Footprint& b) {
   return a.run == b.run && a.rank == b.rank &&
          std::equal(
@@ -129,8 +148,17 @@ bool overlap(const ConstTensor& a, const ConstTensor& b) {
   if (first.rank == 0 && second.nested) {
     return meets_block(second, 0, second.begin, first.begin, first.end);
   }
-  return first.nested && same_dims(first, second) &&
-         meets_shifted(first, 0, second.begin - first.begin);
+  if (first.nested && same_dims(first, second)) {
+    return meets_shifted(first, 0, second.begin - first.begin);
+  }
+  // Strides of two kinds in one stretch of memory: seldom, so run by run, but not for ever. Beyond
+  // that it is taken for an overlap, since a wrong result would be worse.
+  constexpr std::int64_t kMostRuns = 1 << 20;
+  const bool walk_first = second.nested && (!first.nested || runs(first) <= runs(second));
+  const Footprint& walked = walk_first ? first : second;
+  const Footprint& other = walk_first ? second : first;
+  return other.nested &&
+         (runs(walked) > kMostRuns || any_run_meets(walked, 0, walked.begin, other));
 }
 
 }  // namespace omninorm::internal

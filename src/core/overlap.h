@@ -22,9 +22,10 @@ bool same_memory(const ConstTensor& a, const ConstTensor& b);
 // intertwined that this is hard to rule out.
 bool may_overlap_itself(const ConstTensor& tensor);
 
-// True only where some byte certainly belongs to both; interleaved tensors (the q and k of a packed
-// qkv, say) do not overlap. Decided when either tensor is one dense block, or when both have the
-// same sizes and strides; other pairs whose address ranges meet are not looked into.
+// Some byte belongs to both; interleaved tensors (the q and k of a packed qkv, say) do not overlap.
+// Exact where either tensor cannot overlap itself, as outputs cannot; only pairs of over a million
+// runs each, of different strides in one stretch of memory, are taken to overlap unseen. Where both
+// may overlap themselves, overlaps can be missed.
 bool overlap(const ConstTensor& a, const ConstTensor& b);
 
 }  // namespace omninorm::internal

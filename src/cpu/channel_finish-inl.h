@@ -9,7 +9,6 @@
 #endif
 
 #include <cmath>
-#include <limits>
 
 #include "src/core/element.h"
 #include "src/cpu/channel_plan.h"
@@ -153,14 +152,11 @@ HWY_NOINLINE inline bool finish_statistics(const NormForward& problem, std::int6
   store_array(problem.mean, dtype, index, count, mean);
   store_array(problem.rstd, dtype, index, count, rstd);
   store_array(problem.variance, dtype, index, count, variance);
-  // NaN and Inf fail one of the comparisons. Where all of a set's entries are alike and only
-  // statistics are asked for, the variance is 0 whatever eps is.
-  const double alike = problem.y.data == nullptr ? 0.0 : -std::numeric_limits<double>::infinity();
+  // NaN and Inf fail one of the comparisons.
   int far = 0;
   for (size_t i = 0; i < count; ++i) {
     const double with_eps = variance[i] + eps;
-    const bool good =
-        (with_eps >= kSmallestVariance && with_eps <= kLargestVariance) || variance[i] == alike;
+    const bool good = with_eps >= kSmallestVariance && with_eps <= kLargestVariance;
     extreme[i] = !good;
     far += !good;
   }

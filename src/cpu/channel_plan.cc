@@ -15,6 +15,26 @@ namespace {
 constexpr std::int64_t kBlockBytes = 128 * 1024;
 constexpr std::int64_t kMostBlocks = 64;
 
+// Bits: an unsigned integer of x's size. The two zeros are alike.
+template <class Bits>
+bool alike(const NormForward& problem, std::int64_t image, std::int64_t g) {
+  const NormView& view = problem.view;
+  const NormStrides& strides = problem.x.strides;
+  const auto* set = static_cast<const Bits*>(problem.x.data) + g * strides.g +
+                    (view.pool_n ? 0 : image * strides.n[0]);
+  const std::int64_t images = view.pool_n ? view.n : 1;
+  for (std::int64_t n = 0; n < images; ++n) {
+    for (std::int64_t c = 0; c < view.c; ++c) {
+      const Bits* from = set + n * strides.n[0] + c * strides.c;
+      for (std::int64_t s = 0; s < view.s; ++s) {
+        const Bits value = from[s * strides.s];
+        if (value != *set && static_cast<Bits>((value | *set) << 1) != 0) return false;
+      }
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 ChannelShape channel_shape(const NormView& view, ChannelLayout layout, std::size_t element_bytes) {
@@ -63,6 +83,11 @@ const char* decline_channel_operand(const NormView& view, ChannelLayout layout,
   return groups && channels ? nullptr : "channels are not contiguous";
 }
 
+bool all_alike(const NormForward& problem, std::int64_t image, std::int64_t g) {
+  if (size_of(problem.x.dtype) == 2) return alike<std::uint16_t>(problem, image, g);
+  return alike<std::uint32_t>(problem, image, g);
+}
+
 void reference_set(const NormForward& problem, std::int64_t image, std::int64_t g) {
   NormForward part = problem;
   NormView& view = part.view;
@@ -89,6 +114,8 @@ void reference_set(const NormForward& problem, std::int64_t image, std::int64_t 
 }
 
 bool statistics_in_range(const NormBackward& problem) {
+  // The furthest product is dy * rstd^2, which then still leaves dy 2^66 (1e20) either way in fp32.
+  constexpr double kLargest = 0x1p30, kSmallest = 0x1p-30;
   const std::int64_t count = problem.view.statistics();
   for (std::int64_t i = 0; i < count; ++i) {
     const double rstd =
@@ -96,7 +123,7 @@ bool statistics_in_range(const NormBackward& problem) {
             ? load(problem.rstd, problem.statistics_dtype, i)
             : 1 / std::sqrt(load(problem.given_variance, DType::f32, i) + problem.parameters.eps);
     // NaN and Inf take their way through the formulas.
-    if (std::isfinite(rstd) && (rstd > 0x1p50 || rstd < 0x1p-50)) return false;
+    if (std::isfinite(rstd) && (rstd > kLargest || rstd < kSmallest)) return false;
   }
   return true;
 }

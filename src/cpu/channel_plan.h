@@ -167,6 +167,9 @@ Pointer advanced(Pointer pointer, DType dtype, std::int64_t elements) {
   return static_cast<Byte*>(pointer) + elements * static_cast<std::int64_t>(size_of(dtype));
 }
 
+// Whether all x of a set are one value: then a variance of 0 is right.
+bool all_alike(const NormForward& problem, std::int64_t image, std::int64_t g);
+
 // One set of statistics by the reference: the image (all of them where pool_n) and the group.
 void reference_set(const NormForward& problem, std::int64_t image, std::int64_t g);
 

@@ -303,6 +303,8 @@ HWY_INLINE void write_gradient_rows(const ChannelBackwardPlan& plan, const X* co
     VF xa, xb, ca, cb;
     load_block<L>(plan.x_scale + parameters + at, xa, xb);
     load_block<L>(plan.constant + parameters + at, ca, cb);
+    // Evaluation does not read x, which may be Inf.
+    const auto a_reads_x = hn::Ne(xa, hn::Zero(DF())), b_reads_x = hn::Ne(xb, hn::Zero(DF()));
     for (int r = 0; r < Rows; ++r) {
       VF a, b, ga, gb;
       load_channels<L, kFull>(x[r] + at, n, a, b);
@@ -311,8 +313,10 @@ HWY_INLINE void write_gradient_rows(const ChannelBackwardPlan& plan, const X* co
       b = hn::Sub(b, p.mean_b);
       ga = through_activation<A>(ga, hn::MulAdd(a, p.scale_a, p.offset_a));
       gb = through_activation<A>(gb, hn::MulAdd(b, p.scale_b, p.offset_b));
-      a = hn::MulAdd(ga, p.scale_a, hn::MulAdd(a, xa, ca));
-      b = hn::MulAdd(gb, p.scale_b, hn::MulAdd(b, xb, cb));
+      a = hn::MulAdd(hn::IfThenElseZero(a_reads_x, a), xa, ca);
+      b = hn::MulAdd(hn::IfThenElseZero(b_reads_x, b), xb, cb);
+      a = hn::MulAdd(ga, p.scale_a, a);
+      b = hn::MulAdd(gb, p.scale_b, b);
       if constexpr (kFull && Stream && can_stream<X, X>()) {
         stream_block<L>(a, b, dx[r] + at);
       } else if constexpr (kFull) {

@@ -111,9 +111,11 @@ HWY_INLINE void plane_gradient(const X* x, const Y* dy, X* dx, size_t n,
   const VF offset = hn::Set(d, channel.offset);
   const VF x_scale = hn::Set(d, channel.x_scale);
   const VF constant = hn::Set(d, channel.constant);
+  const auto reads_x = hn::Ne(x_scale, hn::Zero(d));  // evaluation does not, and x may be Inf
   const auto value = [&](VF v, VF g) HWY_ATTR {
     VF from_mean;
     plane_values<X, Y, A>(v, g, mean, scale, offset, from_mean);
+    from_mean = hn::IfThenElseZero(reads_x, from_mean);
     return hn::MulAdd(g, scale, hn::MulAdd(from_mean, x_scale, constant));
   };
   VF a, b, ga, gb;

@@ -51,7 +51,7 @@ void check_training(const BatchNormOptions& options) {
 
 NormForward build_moments(const ConstTensor& x, const Tensor& mean, const Tensor& m2,
                           Purpose purpose) {
-  NormSpec moments = spec(x, {});
+  NormSpec moments = spec(x, {.eps = 0});  // whatever eps is added to them later
   moments.statistics_only = moments.f64_statistics = true;
   return build_forward(moments, {.x = x, .mean = mean}, purpose, {.variance = m2});
 }

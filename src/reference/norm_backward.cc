@@ -82,7 +82,9 @@ void input_gradient(const NormBackward& problem, const Position& of) {
   const Bracket mean = bracket(problem, of);
   for_each_pooled(view, of, view.c, [&](const Position& at) {
     const Element e = element(problem, at);
-    const double through_statistics = at.c < view.stats_c ? mean.g + e.xhat * mean.g_xhat : 0.0;
+    // Evaluation's statistics are constants: an Inf in x does not reach dx.
+    const bool depends = at.c < view.stats_c && problem.given_mean == nullptr;
+    const double through_statistics = depends ? mean.g + e.xhat * mean.g_xhat : 0.0;
     double dx = e.rstd * (e.g - through_statistics);
     if (problem.dsum.data != nullptr) {
       dx += load(problem.dsum.data, problem.dsum.dtype, offset(view, problem.dsum.strides, at));

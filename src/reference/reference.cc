@@ -1,9 +1,12 @@
 #include "src/reference/reference.h"
 
 #include <cmath>
+#include <limits>
 
 namespace omninorm::internal {
 namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // Row-major index into dimensions, as an offset.
 std::int64_t walk(std::int64_t index, int rank, const std::int64_t* sizes,
@@ -38,7 +41,7 @@ double activate(Activation activation, double z) {
     case Activation::relu:
       return z < 0 ? 0.0 : z;  // a NaN stays
     case Activation::silu:
-      return z / (1 + std::exp(-z));
+      return z == -kInf ? 0.0 : z / (1 + std::exp(-z));
   }
   return z;
 }
@@ -46,6 +49,7 @@ double activate(Activation activation, double z) {
 double activation_slope(Activation activation, double z) {
   if (activation == Activation::none) return 1.0;
   if (activation == Activation::relu) return z <= 0 ? 0.0 : 1.0;
+  if (std::isinf(z)) return z > 0 ? 1.0 : 0.0;
   const double s = 1 / (1 + std::exp(-z));
   return s * (1 + z * (1 - s));
 }

@@ -3,6 +3,10 @@
 
 static float values[8], weights[4];
 
+static void run_nothing(void* state, int64_t count, omninorm_task task, void* task_state) {
+  (void)state, (void)count, (void)task, (void)task_state;
+}
+
 void test_errors(void) {
   const int64_t sizes[] = {2, 4}, wide[] = {2, 5}, channels[] = {4};
   omninorm_tensor x = omninorm_contiguous(values, OMNINORM_F32, 2, sizes);
@@ -91,6 +95,10 @@ void test_errors(void) {
   context.executor = &executor;
   EXPECT_REFUSED(omninorm_rms_norm_forward(&args, NULL, &context),
                  "[rms_norm] expected executor->run, got a null pointer");
+  executor.run = run_nothing;
+  executor.concurrency = 0;
+  EXPECT_REFUSED(omninorm_rms_norm_forward(&args, NULL, &context),
+                 "[rms_norm] expected executor->concurrency of at least 1, got 0");
   context.executor = NULL;
   const omninorm_batch_norm_options training = OMNINORM_BATCH_NORM_OPTIONS_INIT;
   const int64_t images[] = {2, 4, 1};

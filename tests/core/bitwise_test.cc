@@ -48,8 +48,12 @@ std::vector<Case> bitwise_cases() {
   std::vector<Case> list;
   for (const Op op : {Op::rms_norm, Op::layer_norm}) {
     for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-      for (const std::vector<std::int64_t>& sizes :
-           {std::vector<std::int64_t>{1, 300}, {1100, 96}, {19, 4099}, {131, 70}, {17000, 5}}) {
+      for (const std::vector<std::int64_t>& sizes : {std::vector<std::int64_t>{1, 300},
+                                                     {1100, 96},
+                                                     {19, 4099},
+                                                     {3, 65536},
+                                                     {131, 70},
+                                                     {17000, 5}}) {
         Case c;
         c.op = op;
         c.sizes = sizes;
@@ -123,7 +127,7 @@ TEST_P(Bitwise, AnyAddressAndStride) {
   });
 }
 
-TEST_P(Bitwise, ARowAloneOrInABatch) {
+TEST_P(Bitwise, Vllm48271ARowAloneOrInABatch) {
   on_every_target([] {
     const Case& c = GetParam();
     Tensors batch(c);

@@ -160,7 +160,7 @@ void add_is_add_then_norm(T (*narrow)(float), float (*widen)(T)) {
   RC_ASSERT(same(sum, want_sum) && same(y, want_y));
 }
 
-TEST(FamilyProperties, AddNormIsAddThenNorm) {
+TEST(FamilyProperties, Vllm52104AddNormIsAddThenNorm) {
   EXPECT_TRUE(rc::check("add_rms_norm(x, r) = rms_norm(x + r), to the bit, f32", [] {
     add_is_add_then_norm<float>([](float v) { return v; }, [](float v) { return v; });
   }));

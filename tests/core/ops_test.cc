@@ -53,7 +53,7 @@ TEST(Ops, WithoutAWeightTheOffsetMeansNothing) {
   EXPECT_EQ(plain[1], offset[1]);
 }
 
-TEST(Ops, PoliciesRoundWhereTheySay) {
+TEST(Ops, TransformerEngine1132PoliciesRoundWhereTheySay) {
   // An f32 output shows whether xhat was rounded to bf16 on the way.
   const bfloat16 x[] = {to_bfloat16(1.5f), to_bfloat16(0.5f)};
   const float weight[] = {100, 100};

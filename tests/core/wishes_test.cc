@@ -1,6 +1,7 @@
 // What users of other libraries asked for and what was measured to be wrong elsewhere, as far as it
 // is about images, batches and residuals; each test has the name of its thread or symptom. Row
-// norms have theirs in numerics_test.cc. u = 2^-24 and k(d) = 8 + sqrt(d) as in cases.h.
+// norms have theirs in wishes_rows_test.cc and numerics_test.cc (docs/wishes.md lists all). u =
+// 2^-24 and k(d) = 8 + sqrt(d) as in cases.h.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 

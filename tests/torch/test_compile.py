@@ -62,7 +62,7 @@ def test_opcheck_of_masks(op):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("op", ["rms_norm", "layer_norm"])
-def test_compiles_in_one_graph(op, backend):
+def test_torchtitan_199_compiles_in_one_graph(op, backend):
     case = Case(op, (6, 32))
     tensors = case.tensors(torch.bfloat16, torch.float32, requires_grad=True)
     dy = torch.randn(6, 32)
@@ -82,6 +82,22 @@ def test_compiles_in_one_graph(op, backend):
         strict=True,
     ):
         torch.testing.assert_close(a, b, **close)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", [(300, 96), (5, 4099), (2, 3, 1)], ids=str)
+def test_pytorch_193061_compiled_backward_is_right(shape, backend):
+    """A compiled layer_norm's backward was silently wrong there: here against float64."""
+    case = Case("layer_norm", shape)
+    tensors = case.tensors(torch.float32, requires_grad=True)
+    dy = torch.randn(shape)
+    torch._dynamo.reset()
+    y = torch.compile(case, backend=backend, fullgraph=True)(*tensors)
+    got = torch.autograd.grad(y, tensors, dy)
+    for value, truth in zip((y, *got), case.truth(*tensors, dy), strict=True):
+        # fp32 sums of up to 4,099 terms: 72 u of the largest entry.
+        scale = max(1.0, truth.abs().max().item())
+        torch.testing.assert_close(value.double(), truth, rtol=0, atol=72 * 2.0**-24 * scale)
 
 
 @pytest.mark.parametrize("op", ["rms_norm", "layer_norm"])

@@ -100,6 +100,25 @@ def test_llama_formula(dtype):
     assert (ops.rms_norm(x, [512], weight, eps=1e-6) != got).any(), "the policies must differ"
 
 
+def test_hugging_face_llama_gradients_are_rounded_once():
+    """Its class rounds at every step of autograd, where a result needs one rounding."""
+    x, weight = torch.randn(256, 1024).bfloat16(), torch.randn(1024).bfloat16()
+    dy = torch.randn(256, 1024).bfloat16()
+    exact = x.double().requires_grad_()
+    x_hat = formula("rms_norm", exact, [1024], eps=1e-6)
+    (truth,) = torch.autograd.grad(x_hat, exact, dy.double() * weight.double())
+
+    def dx_of(norm):
+        leaf = x.clone().requires_grad_()
+        return torch.autograd.grad(norm(leaf), leaf, dy)[0]
+
+    check(
+        dx_of(lambda t: ops.rms_norm(t, [1024], weight, cast_policy="before_weight")), truth, 1e-5
+    )
+    with pytest.raises(AssertionError, match="error over bound"):
+        check(dx_of(lambda t: llama(t, weight, 1e-6)), truth, 1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_gemma_formula(dtype):
     x, weight = torch.randn(64, 512).to(dtype), (0.3 * torch.randn(512)).to(dtype)
