@@ -75,7 +75,6 @@ HWY_EXPORT(finish_sums);
 HWY_EXPORT(write_affine_gradients);
 
 constexpr std::int64_t kTaskBytes = 64 * 1024;
-constexpr std::int64_t kParameterChannels = 128;
 
 template <ChannelLayout L>
 const char* decline(const NormBackward& problem) {

@@ -172,14 +172,15 @@ void given_statistics(const Problem& problem, std::int64_t index, size_t count, 
   inverse_roots(variance, problem.parameters.eps, count, rstd);
 }
 
-// Mean and rstd of `count` <= kFinishTile sets as backward was given them.
+// Mean (null: not wanted) and rstd of `count` <= kFinishTile sets as backward was given them.
 HWY_NOINLINE inline void saved_statistics(const NormBackward& problem, std::int64_t index,
                                           size_t count, double* mean, double* rstd) {
   if (problem.given_mean != nullptr) {
-    double variance[kFinishTile];
-    return given_statistics(problem, index, count, mean, variance, rstd);
+    double given[kFinishTile], variance[kFinishTile];
+    return given_statistics(problem, index, count, mean ? mean : given, variance, rstd);
   }
   load_array(problem.rstd, problem.statistics_dtype, index, count, rstd);
+  if (mean == nullptr) return;
   if (problem.mean) return load_array(problem.mean, problem.statistics_dtype, index, count, mean);
   for (size_t i = 0; i < count; ++i) mean[i] = 0;
 }
@@ -366,9 +367,9 @@ inline void finish_sums(const ChannelBackwardPlan& plan, std::int64_t image, std
   const auto entries = static_cast<double>(group * shape.rows_per_set());
   for (std::int64_t g = begin; g < end; g += kFinishTile) {
     const auto count = HWY_MIN(static_cast<size_t>(end - g), kFinishTile);
-    double mean[kFinishTile], rstd[kFinishTile];
+    double rstd[kFinishTile];
     float x_scale[kFinishTile], constant[kFinishTile];
-    saved_statistics(problem, image * shape.sets_per_image() + g, count, mean, rstd);
+    saved_statistics(problem, image * shape.sets_per_image() + g, count, nullptr, rstd);
     set_gradients(problem, g, count, entries, rstd, dy + g * group, dy_x + g * group, x_scale,
                   constant);
     float* to = plan.x_scale + image * padded(shape.channels) + g * group;
@@ -380,19 +381,21 @@ inline void finish_sums(const ChannelBackwardPlan& plan, std::int64_t image, std
   }
 }
 
-// dweight and dbias of channels begin .. end-1, at most kFinishTile, from the sums of all images.
+// dweight and dbias of channels begin .. end-1, at most kParameterChannels, from the sums of all
+// images.
 inline void write_affine_gradients(const ChannelBackwardPlan& plan, std::int64_t begin,
                                    std::int64_t end) {
+  static_assert(kParameterChannels <= static_cast<std::int64_t>(kFinishTile));
   const NormBackward& problem = *plan.problem;
   const ChannelShape& shape = plan.shape;
   const std::int64_t stride = shape.parts_per_set() * shape.channels;
   const auto count = static_cast<size_t>(end - begin);
   const std::int64_t set = begin / shape.group, last = (end - 1) / shape.group;
   double dweight[kFinishTile] = {}, dbias[kFinishTile] = {};
-  double mean[kFinishTile], rstd[kFinishTile], by_channel[kFinishTile];
+  double rstd[kFinishTile], by_channel[kFinishTile];
   for (std::int64_t image = 0; image < shape.block_sets(); ++image) {
     saved_statistics(problem, image * shape.sets_per_image() + set,
-                     static_cast<size_t>(last - set + 1), mean, rstd);
+                     static_cast<size_t>(last - set + 1), nullptr, rstd);
     by_channels(begin, count, shape.group, rstd, by_channel);
     const double* dy = plan.part_dy + image * stride + begin;
     const double* dy_x = plan.part_dy_x + image * stride + begin;

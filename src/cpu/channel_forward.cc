@@ -81,8 +81,6 @@ HWY_EXPORT(channel_apply);
 HWY_EXPORT(finish_sets);
 
 constexpr std::int64_t kTaskBytes = 64 * 1024;
-// Channels whose parameters one task works out.
-constexpr std::int64_t kParameterChannels = 128;
 
 template <ChannelLayout L>
 const char* decline(const NormForward& problem) {

@@ -1,5 +1,5 @@
 // Norms whose statistics pool positions (group, instance and batch norm): what one call of their
-// kernels works on, and the arithmetic in double between the passes, shared by all SIMD targets.
+// kernels works on, shared by all SIMD targets.
 //
 // Whatever the norm, each channel of each image ends as  y = (x - shift) * scale + offset  and
 // dx = dy * scale + (x - mean) * x_scale + constant,  from sums over the channel. Only how a
@@ -33,6 +33,9 @@ struct ChannelGradient {
   float x_scale = 0;
   float constant = 0;
 };
+
+// Channels whose parameters or affine gradients one task works out.
+inline constexpr std::int64_t kParameterChannels = 128;
 
 // What forward and backward share.
 struct ChannelShape {

@@ -135,7 +135,7 @@ void column_moments(const ColumnRows<X>& rows, std::int64_t begin, std::int64_t 
       m2s[c] = m2 < 0 ? 0 : m2;
       far += !(delta * first[c] <= m2 + eps * count);
     }
-    if (far == 0) break;
+    if (far == 0 || attempt == 1) break;
     for (size_t c = 0; c < channels; ++c) {
       // Only its own shift: a channel's bits must not depend on its neighbours.
       const double delta = first[c] * per_row;

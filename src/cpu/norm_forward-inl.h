@@ -34,15 +34,12 @@ inline constexpr double kSmallestMeanSquare = 0x1p-100;
 // m2 - (mean - shift)^2: only (nearly) constant rows far from zero with a tiny eps get there.
 inline constexpr double kLargestCorrection = 0x1p10;
 
-// Where a centred row's first pass takes deviations from. 16-bit numbers carry no more than 11
-// bits, so there 0 will do while the mean is within two standard deviations of it: the variance's
-// error is then 13 times a two-pass one's, some 2^-16 at worst, and neither pass subtracts. fp32
-// takes the mean of a sample.
+// Where a centred row's first pass takes deviations from: the mean of a sample; for 16-bit numbers
+// 0, so that neither pass subtracts. Where the mean is over a standard deviation away from that,
+// bits are lost (the variance's error is 1 + 3 (mean - shift)^2 / variance times a two-pass one's),
+// and then once more, about the mean.
 template <class X>
 inline constexpr bool kFromZero = sizeof(X) == 2;
-// (mean - shift)^2 past this many variances costs bits: then once more, about the mean.
-template <class X>
-inline constexpr double kFar = kFromZero<X> ? 4.0 : 1.0;
 
 // One row by itself, in double after the sums: rows past kChunk, and those that statistics_of_rows
 // gives up on. False: fp32 sums were not enough; see extreme_row.h.
@@ -57,7 +54,7 @@ bool row_statistics(const X* x, size_t n, double eps, RowStatistics& result) {
       result.shift = static_cast<float>(sum(x, sample) / static_cast<double>(sample));
     }
     Deviations about = deviations<kFromZero<X>>(x, n, result.shift);
-    if (HWY_UNLIKELY(!(about.delta * about.delta <= kFar<X> * (about.m2 + eps)))) {
+    if (HWY_UNLIKELY(!(about.delta * about.delta <= about.m2 + eps))) {
       result.shift = static_cast<float>(result.shift + about.delta);
       about = deviations(x, n, result.shift);
     }
@@ -117,10 +114,9 @@ HWY_NOINLINE unsigned statistics_of_rows(const X* const* x, size_t count, size_t
   const VF with_eps = hn::Add(m2, hn::Set(d, static_cast<float>(eps)));
   const VF rstd = hn::Div(hn::Set(d, 1.0f), hn::Sqrt(with_eps));
   const VF smallest = hn::Set(d, static_cast<float>(kSmallestMeanSquare));
-  const VF largest = hn::Set(d, 0x1p125f);
-  const VF far = hn::Set(d, F == From::zero ? static_cast<float>(kFar<X>) : 1.0f);
+  const VF largest = hn::Set(d, 0x1p127f);
   const auto good = hn::And(hn::And(hn::Ge(with_eps, smallest), hn::Le(with_eps, largest)),
-                            hn::Le(delta2, hn::Mul(far, with_eps)));
+                            hn::Le(delta2, with_eps));
   hn::Store(hn::Add(shift, delta), d, means);
   hn::Store(hn::Neg(hn::Mul(delta, rstd)), d, corrections);
   hn::Store(rstd, d, rstds);

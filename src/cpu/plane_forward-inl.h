@@ -141,18 +141,35 @@ struct PlaneForward {
     const size_t run = one_run ? n * static_cast<size_t>(shape.group) : n;
     const auto together = one_run ? static_cast<std::int64_t>(runs_together<X>(run)) : 1;
     for (std::int64_t i = begin; i < end;) {
-      const std::int64_t image = i / sets, g = i % sets;
-      const std::int64_t count = HWY_MIN(HWY_MIN(end - i, together), sets - g);
+      const std::int64_t stop = HWY_MIN(end, i + together);
       double mean[kLanes], m2[kLanes];
       if (one_run) {
         const X* runs[kLanes];
-        for (std::int64_t r = 0; r < count; ++r) runs[r] = x(image, (g + r) * shape.group);
-        moments_of_runs(runs, static_cast<size_t>(count), run, problem.parameters.eps, mean, m2);
+        gather(i, stop, sets, shape.group, runs);
+        moments_of_runs(runs, static_cast<size_t>(stop - i), run, problem.parameters.eps, mean, m2);
       } else {
-        moments_of_group(image, g, mean[0], m2[0]);
+        moments_of_group(i / sets, i % sets, mean[0], m2[0]);
       }
-      finish(image, g, static_cast<size_t>(count), mean, m2);
-      i += count;
+      for (std::int64_t from = i; from < stop;) {
+        const std::int64_t g = from % sets;
+        const std::int64_t count = HWY_MIN(stop - from, sets - g);
+        finish(from / sets, g, static_cast<size_t>(count), mean + (from - i), m2 + (from - i));
+        from += count;
+      }
+      i = stop;
+    }
+  }
+
+  // Where runs begin .. end-1 begin, of `each` an image and `channels` channels a run.
+  void gather(std::int64_t begin, std::int64_t end, std::int64_t each, std::int64_t channels,
+              const X** runs) const {
+    std::int64_t image = begin / each, index = begin % each;
+    for (std::int64_t i = begin; i < end; ++i) {
+      *runs++ = x(image, index * channels);
+      if (++index == each) {
+        index = 0;
+        ++image;
+      }
     }
   }
 
@@ -214,11 +231,13 @@ struct PlaneForward {
 
   // Planes begin .. end-1, counted through images: their moments alone, or y alone.
   void moments(std::int64_t begin, std::int64_t end) const {
-    for (std::int64_t i = begin; i < end;) {
-      const std::int64_t image = i / shape.channels, channel = i % shape.channels;
-      const std::int64_t last = HWY_MIN(shape.channels, channel + end - i);
-      for_runs(image, channel, last, plan.part_mean + i, plan.part_m2 + i);
-      i += last - channel;
+    const auto together = static_cast<std::int64_t>(runs_together<X>(n));
+    for (std::int64_t i = begin; i < end; i += together) {
+      const std::int64_t stop = HWY_MIN(end, i + together);
+      const X* runs[kLanes];
+      gather(i, stop, shape.channels, 1, runs);
+      moments_of_runs(runs, static_cast<size_t>(stop - i), n, problem.parameters.eps,
+                      plan.part_mean + i, plan.part_m2 + i);
     }
   }
   void apply(std::int64_t begin, std::int64_t end) const {

@@ -18,7 +18,7 @@ const char* text(Layout layout) {
 }
 
 const char* text(Values values) {
-  static constexpr const char* kNames[] = {"normal", "shifted", "large", "small"};
+  static constexpr const char* kNames[] = {"normal", "offset", "shifted", "large", "small"};
   return kNames[static_cast<std::size_t>(values)];
 }
 

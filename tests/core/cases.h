@@ -42,6 +42,7 @@ enum class Running : std::uint8_t { none, updated, evaluation };
 
 enum class Values : std::uint8_t {
   normal,   // mean 0.1, standard deviation 1
+  offset,   // mean 1.6, standard deviation 1
   shifted,  // mean 2000, standard deviation 1
   large,    // normal * 1e30 (6e3 for f16)
   small,    // normal * 1e-30 (6e-6 for f16)

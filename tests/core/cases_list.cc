@@ -55,6 +55,7 @@ const std::vector<Change>& changes() {
       [](Case& c) { c.layout = Layout::reversed; },
       [](Case& c) { c.layout = Layout::columns; },
       [](Case& c) { c.layout = Layout::expanded; },
+      [](Case& c) { c.values = Values::offset; },
       [](Case& c) { c.values = Values::shifted; },
       [](Case& c) { c.values = Values::large; },
       [](Case& c) { c.values = Values::small, c.eps = 0.0; },

@@ -78,6 +78,8 @@ std::vector<double> input_values(const Case& c, std::uint64_t seed) {
   switch (c.values) {
     case Values::normal:
       return normal(count, seed, 0.1, 1.0);
+    case Values::offset:
+      return normal(count, seed, 1.6, 1.0);
     case Values::shifted:
       return normal(count, seed, 2000.0, 1.0);
     case Values::large:

@@ -222,6 +222,29 @@ TEST_F(RowKernelsShapes, FewLongRows) {
   }
 }
 
+// A mean of one to two standard deviations, where sums about 0 begin to cancel.
+TEST_F(RowKernelsShapes, OffsetRowsKeepTheBound) {
+  Case c;
+  c.op = Op::layer_norm;
+  c.values = Values::offset;
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+    c.dtype = c.weight_dtype = c.y_dtype = dtype;
+    for (const std::int64_t width : {3, 5, 7, 16, 48}) {
+      c.sizes = {20000, width};
+      for (const std::string& target : cpu_targets()) {
+        SCOPED_TRACE(std::string(omninorm::name(dtype)) + " " + std::to_string(width) + " " +
+                     target);
+        const TargetScope scope(target);
+        Tensors tensors(c);
+        forward(c, tensors.forward_args());
+        const ForwardTruth truth = forward_truth(c, tensors);
+        agree("mean", truth.mean, tensors.mean);
+        agree("rstd", truth.rstd, tensors.rstd);
+      }
+    }
+  }
+}
+
 // Every 16-bit number through load, a product in fp32 and the rounding store: bits as dtype.h's
 // scalar conversions give them, overflow, subnormals and ties included.
 template <class T>
