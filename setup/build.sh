@@ -15,6 +15,7 @@ check_compiler() {
   # A word split on purpose: CXX may hold flags.
   # shellcheck disable=SC2086
   if ! $compiler -std=c++20 -fsyntax-only -x c++ - <<<'int main() {}' 2>/dev/null; then
+    [[ $preset != fuzz ]] || fail "./dev fuzz needs clang 14 with its compiler-rt (libFuzzer): \`$compiler\` does not compile an empty program"
     fail "no working C++20 compiler: \`$compiler\` does not compile an empty program; install g++ 12 or newer, or name another with CXX=..."
   fi
 }

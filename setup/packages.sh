@@ -1,6 +1,6 @@
 # The set-up: Debian packages, Python packages, the text to train on. Sourced by ./dev.
 #
-# What is asked for is named by the lists' sections: run, test, lint. A stamp in .cache/setup tells
+# What is asked for is named by the lists' sections. A stamp in .cache/setup tells
 # that a section was found complete; it names everything that could change that.
 # shellcheck shell=bash
 

@@ -214,6 +214,10 @@ void update_running(const View& view, const NormOp& op, const NormForwardCall& c
   const c10::NoGradGuard no_grad;
   const RunningTensors& running = call.running;
   if (call.options.evaluates || view.x.sym_numel() == 0) return;
+  // The copies below may be made under the key that counts writes, where nobody else would.
+  for (const auto* written : {&running.num_batches_tracked, &running.mean, &running.var}) {
+    if (*written) (*written)->unsafeGetTensorImpl()->bump_version();
+  }
   if (running.num_batches_tracked) running.num_batches_tracked->detach().add_(1);
   if (!running.given()) return;
   at::Tensor mean = view.x.detach().mean(view.pooled);

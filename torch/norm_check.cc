@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "src/core/overlap.h"
 #include "torch/convert.h"
 #include "torch/norm_shape.h"
 
@@ -270,6 +271,27 @@ void check_backward(const NormOp& op, const NormBackwardCall& call) {
   const at::ScalarType affine = call.weight ? call.weight->scalar_type() : call.gradient_dtype();
   if (call.dy.scalar_type() != affine) check.dtype(call.dy, call.x.scalar_type(), "dy");
   if (call.dsum) check.like_x(*call.dsum, "dsum");
+}
+
+void check_in_place(const NormOp& op, const NormForwardCall& call) {
+  const std::string name = std::string(op.name) + "_";
+  const auto alone = [&](const char* one, const at::Tensor& written, const char* other,
+                         const at::Tensor& beside) {
+    if (!internal::overlap(const_view(written), const_view(beside))) return;
+    torch_ops::fail(name, c10::str(one, " to share no memory with ", other),
+                    "tensors that overlap");
+  };
+  const auto written = [&](const char* what, const at::Tensor& tensor) {
+    if (internal::may_overlap_itself(const_view(tensor))) {
+      torch_ops::fail(name, c10::str("elements of ", what, " that share no memory"),
+                      c10::str("strides ", tensor.strides(), ", as of an expanded tensor"));
+    }
+    if (call.weight) alone(what, tensor, "weight", *call.weight);
+    if (call.bias) alone(what, tensor, "bias", *call.bias);
+  };
+  written("x", call.x);
+  written("residual", call.residual);
+  alone("x", call.x, "residual", call.residual);
 }
 
 }  // namespace omninorm::torch_ops

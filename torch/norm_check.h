@@ -10,4 +10,8 @@ namespace omninorm::torch_ops {
 void check_forward(const NormOp& op, const NormForwardCall& call);
 void check_backward(const NormOp& op, const NormBackwardCall& call);
 
+// Of tensors with memory: that neither of x and residual, which a call in place overwrites, shares
+// it with itself or with another argument. Throws likewise.
+void check_in_place(const NormOp& op, const NormForwardCall& call);
+
 }  // namespace omninorm::torch_ops

@@ -210,6 +210,7 @@ void run_backward(const NormOp& op, const NormBackwardCall& call, const NormBack
 
 NormForwardResult norm_forward_cpu(const NormOp& op, const NormForwardCall& call) {
   check_forward(op, call);
+  if (call.in_place) with_torch_errors([&] { check_in_place(op, call); });
   const NormOptions& options = call.options;
   const std::size_t dims = row_dims(op, call.normalized_shape);
   Layout layout = layout_of(op, options, call.x, dims);

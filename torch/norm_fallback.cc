@@ -69,9 +69,13 @@ at::Tensor laid_out_like(const at::Tensor& like, const at::Tensor& value) {
 
 NormForwardResult norm_forward_fallback(const NormOp& op, const NormForwardCall& call) {
   check_forward(op, call);
+  if (call.in_place) check_in_place(op, call);
   warn_once(op, call.x.device());
   NormForwardResult result = norm_forward_formula(op, call);
   if (call.in_place) {
+    // Called below the key that counts writes. Throws for a tensor that must not be written.
+    call.x.unsafeGetTensorImpl()->bump_version();
+    call.residual.unsafeGetTensorImpl()->bump_version();
     call.x.copy_(result.y);
     call.residual.copy_(result.sum);
     return {};

@@ -12,9 +12,10 @@
 //   forward, backward      as in NormOp: the calls of libomninorm
 //   Forward, Backward      Arguments<...> of op_forward (and of op) and of op_backward
 //   kHasMean               op_forward returns a mean beside rstd
-//   InPlace                add_*: Arguments<...> of op_, which writes y to x and the sum to
-//   residual,
-//                          keeps nothing for a backward and returns nothing
+//   InPlace                add_*: Arguments<...> of op_
+//
+// op_ (add_* only) writes y to x and the sum to residual, keeps nothing for a backward, and returns
+// nothing.
 #pragma once
 
 #include <ATen/core/dispatch/Dispatcher.h>

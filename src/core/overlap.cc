@@ -142,12 +142,6 @@ bool overlap(const ConstTensor& a, const ConstTensor& b) {
   const Footprint first = footprint(a);
   const Footprint second = footprint(b);
   if (first.begin == second.begin) return true;
-  if (second.rank == 0 && first.nested) {
-    return meets_block(first, 0, first.begin, second.begin, second.end);
-  }
-  if (first.rank == 0 && second.nested) {
-    return meets_block(second, 0, second.begin, first.begin, first.end);
-  }
   if (first.nested && same_dims(first, second)) {
     return meets_shifted(first, 0, second.begin - first.begin);
   }

@@ -408,6 +408,10 @@ def test_in_place_by_formulas(case):
     getattr(ops, case.op + "_").default._op_dk(FALLBACK, *args, **kwargs)
     torch.testing.assert_close(tensors["x"], y, rtol=2e-5, atol=2e-5)
     assert torch.equal(tensors["residual"], total)
+    assert tensors["x"]._version > 0 and tensors["residual"]._version > 0
+    with pytest.raises(ValueError, match="expected x to share no memory"):
+        args, kwargs = case.schema_arguments({**tensors, "residual": tensors["x"]})
+        getattr(ops, case.op + "_").default._op_dk(FALLBACK, *args, **kwargs)
 
 
 @pytest.mark.parametrize("case", ADDING, ids=str)
@@ -426,9 +430,20 @@ def test_in_place_refuses_what_it_would_spoil(case):
             overwrite(case, x, residual, tensors)
     with pytest.raises(ValueError, match="expected no gradient to be wanted"):
         overwrite(case, tensors["x"], residual, tensors)
-    with torch.no_grad(), pytest.raises(ValueError, match="overlap|sum"):
-        overwrite(case, x, x, tensors)
+    flat = x.flatten()
+    expanded = x[..., :1].expand_as(x)
+    scattered = flat.view(*case.x_shape[:-2], *case.x_shape[:-3:-1]).mT
+    for one, other in [(x, x), (x, scattered), (scattered, x), (scattered, scattered)]:
+        with torch.no_grad(), pytest.raises(ValueError, match="expected x to share no memory"):
+            overwrite(case, one, other, tensors)
+    with torch.no_grad(), pytest.raises(ValueError, match="expected elements of residual"):
+        overwrite(case, residual, expanded, tensors)
+    if case.weight:
+        weight = flat[: tensors["weight"].numel()].view_as(tensors["weight"])
+        with torch.no_grad(), pytest.raises(ValueError, match="no memory with weight"):
+            overwrite(case, x, residual, {**tensors, "weight": weight})
     assert torch.equal(x, kept[0]) and torch.equal(residual, kept[1])
+    assert x._version == 0 and residual._version == 0
     with torch.no_grad():
         overwrite(case, x, residual, tensors)
     assert not torch.equal(x, kept[0])
