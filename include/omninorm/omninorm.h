@@ -14,5 +14,6 @@
 #include "omninorm/layer_norm.h"
 #include "omninorm/norm.h"
 #include "omninorm/rms_norm.h"
+#include "omninorm/scaler.h"
 #include "omninorm/tensor.h"
 #include "omninorm/version.h"

@@ -16,8 +16,8 @@
 
 #include "lab/data/sha256.h"
 #include "lab/data/text.h"
-#include "lab/experiment/atomic_file.h"
 #include "omninorm/error.h"
+#include "src/core/atomic_file.h"
 
 namespace omninorm::lab {
 namespace {
@@ -82,10 +82,10 @@ TextData read_cache(const fs::path& folder) {
 
 // The manifest last: a cache without one is an interrupted preparation.
 void write_cache(const fs::path& folder, const TextData& data) {
-  make_folder(folder);
+  internal::make_folder(folder);
   fs::remove(folder / "manifest.json");
-  write_file_atomically(folder / "train.txt", as_text(data.train));
-  write_file_atomically(folder / "valid.txt", as_text(data.valid));
+  internal::write_file_atomically(folder / "train.txt", as_text(data.train));
+  internal::write_file_atomically(folder / "valid.txt", as_text(data.valid));
   const nlohmann::json manifest = {
       {"format", 1},
       {"sha256", data.sha256},
@@ -94,7 +94,7 @@ void write_cache(const fs::path& folder, const TextData& data) {
       {"train_documents", data.train_documents},
       {"valid_documents", data.valid_documents},
       {"sources", "Debian: bible-kjv-text, r-cran-janeaustenr; public domain"}};
-  write_file_atomically(folder / "manifest.json", manifest.dump(2) + "\n");
+  internal::write_file_atomically(folder / "manifest.json", manifest.dump(2) + "\n");
 }
 
 // One process prepares while others wait; the lock ends with the process that holds it.
@@ -157,7 +157,7 @@ TextData load_prose(const Note& note) {
     prepared = true;
   };
   try {
-    make_folder(cache);
+    internal::make_folder(cache);
     const CacheLock lock(cache / (std::string(cache_name) + ".lock"));
     damage.clear();
     if (try_cache(folder, data, damage)) return data;  // another process was faster

@@ -98,9 +98,9 @@ double number_of(const nlohmann::json& value) {
 
 RunWriter::RunWriter(const fs::path& folder, const nlohmann::json& run)
     : path_(folder / "metrics.jsonl") {
-  make_folder(folder);
+  internal::make_folder(folder);
   keep_earlier_attempt(folder);
-  write_file_atomically(folder / "run.json", dump(run, 2) + "\n");
+  internal::write_file_atomically(folder / "run.json", dump(run, 2) + "\n");
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail(errno, "cannot write " + path_.string());
 }
@@ -165,7 +165,7 @@ bool is_finished(const fs::path& folder, const nlohmann::json& settings,
 }
 
 FolderLock::FolderLock(const fs::path& folder) {
-  make_folder(folder);
+  internal::make_folder(folder);
   const fs::path path = folder / ".lock";
   descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail(errno, "cannot write " + path.string());

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "lab/experiment/atomic_file.h"
+#include "src/core/atomic_file.h"
 
 namespace omninorm::lab {
 

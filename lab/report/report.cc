@@ -2,12 +2,12 @@
 
 #include <map>
 
-#include "lab/experiment/atomic_file.h"
 #include "lab/report/analysis.h"
 #include "lab/report/assets.h"
 #include "lab/report/page.h"
 #include "lab/report/summary.h"
 #include "lab/report/words.h"
+#include "src/core/atomic_file.h"
 
 namespace omninorm::lab {
 namespace {
@@ -63,7 +63,7 @@ ReportResult write_report(const std::filesystem::path& folder, const std::filesy
   for (const report::Run& run : experiment.runs)
     if (run.status == "unfinished")
       result.notes.push_back(report::run_title(experiment, run) + " has not finished");
-  write_file_atomically(result.file, page_of(experiment, summary));
+  internal::write_file_atomically(result.file, page_of(experiment, summary));
   return result;
 }
 

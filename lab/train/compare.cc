@@ -236,7 +236,7 @@ class Comparison {
                                        {"command", command_},
                                        {"variants", variants},
                                        {"created", text_in(read_json(file), "created", utc_now())}};
-    write_file_atomically(
+    internal::write_file_atomically(
         file, experiment.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   }
 

@@ -188,12 +188,12 @@ TEST(RunFolder, AFullDiskIsAnErrorAndLosesNothing) {
 TEST(AtomicFile, ReplacesInOneStepOrNotAtAll) {
   TempFolder temp;
   const auto file = temp.path() / "f";
-  write_file_atomically(file, "one");
-  write_file_atomically(file, "two");
+  internal::write_file_atomically(file, "one");
+  internal::write_file_atomically(file, "two");
   EXPECT_EQ(read_text(file), "two");
   const int code = with_full_disk(1000, [&] {
     try {
-      write_file_atomically(file, std::string(5000, 'x'));
+      internal::write_file_atomically(file, std::string(5000, 'x'));
     } catch (const std::system_error& error) {
       return std::string(error.what()).find(file.string()) != std::string::npos ? 0 : 1;
     }
@@ -206,8 +206,9 @@ TEST(AtomicFile, ReplacesInOneStepOrNotAtAll) {
 }
 
 TEST(AtomicFile, SaysWhichPathCannotBeWritten) {
-  EXPECT_THAT(message_of<std::system_error>([] { write_file_atomically("/dev/null/x", ""); }),
-              AllOf(HasSubstr("/dev/null/x"), HasSubstr("Not a directory")));
+  EXPECT_THAT(
+      message_of<std::system_error>([] { internal::write_file_atomically("/dev/null/x", ""); }),
+      AllOf(HasSubstr("/dev/null/x"), HasSubstr("Not a directory")));
   TempFolder temp;
   const auto file = temp.write("file", "x");
   EXPECT_THAT(message_of<std::system_error>([&] { RunWriter(file, kRun); }),

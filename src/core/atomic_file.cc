@@ -1,4 +1,4 @@
-#include "lab/experiment/atomic_file.h"
+#include "src/core/atomic_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,7 +9,7 @@
 #include <string>
 #include <system_error>
 
-namespace omninorm::lab {
+namespace omninorm::internal {
 namespace {
 
 [[noreturn]] void fail(int error, const std::filesystem::path& path) {
@@ -54,4 +54,4 @@ void make_folder(const std::filesystem::path& folder) {
   if (error) throw std::system_error(error, "cannot make the folder " + folder.string());
 }
 
-}  // namespace omninorm::lab
+}  // namespace omninorm::internal

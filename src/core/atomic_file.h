@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string_view>
 
-namespace omninorm::lab {
+namespace omninorm::internal {
 
 // Writes a new file beside `path`, syncs it to the disk and renames it over `path`. Throws
 // std::system_error with the path and the reason ("No space left on device"); `path` then stays as
@@ -14,4 +14,4 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 // Makes a folder and those above it. Throws std::system_error with the path.
 void make_folder(const std::filesystem::path& folder);
 
-}  // namespace omninorm::lab
+}  // namespace omninorm::internal

@@ -1,0 +1,187 @@
+#include "omninorm/scaler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <numeric>
+#include <system_error>
+#include <tuple>
+
+#include "src/core/atomic_file.h"
+#include "src/core/check.h"
+#include "src/core/overlap.h"
+#include "src/scaler/double_double.h"
+#include "src/scaler/scaler_checks.h"
+
+namespace omninorm {
+
+using namespace internal;
+
+ColumnMoments merge(const ColumnMoments& a, const ColumnMoments& b) {
+  if (a.count.high == 0) return b;
+  if (b.count.high == 0) return a;
+  const auto key = [](const ColumnMoments& m) {
+    return std::tuple(m.count.high, m.count.low, m.mean.high, m.mean.low, m.m2.high, m.m2.low);
+  };
+  // The larger part first: what is added to its mean is the smaller share. One order for both
+  // calls.
+  const bool in_order = key(b) <= key(a);
+  const ColumnMoments& more = in_order ? a : b;
+  const ColumnMoments& less = in_order ? b : a;
+  const DoubleDouble count = more.count + less.count;
+  const DoubleDouble delta = less.mean - more.mean;
+  const DoubleDouble share = less.count / count;
+  return {count, more.mean + delta * share,
+          more.m2 + less.m2 + delta * delta * (more.count * share)};
+}
+
+ColumnExtremes merge(const ColumnExtremes& a, const ColumnExtremes& b) {
+  if (a.count.high == 0) return b;
+  if (b.count.high == 0) return a;
+  // -0 and 0 are equal: + makes the result the same for both orders.
+  const auto least = [](double x, double y) { return x == y ? x + 0.0 : std::min(x, y); };
+  return {a.count + b.count, least(a.minimum, b.minimum), -least(-a.maximum, -b.maximum)};
+}
+
+void Scaler::fit(const ConstTensor& x, const ConstTensor& sample_weight, const Context& context) {
+  const std::unique_ptr<Scaler> fresh = clone();
+  fresh->reset();
+  fresh->columns_ = -1;
+  fresh->rows_ = 0;
+  fresh->fitted_on_.dtype.clear();
+  fresh->fitted_on_.column_names.clear();
+  fresh->partial_fit(x, sample_weight, context);
+  take(std::move(*fresh));
+}
+
+void Scaler::partial_fit(const ConstTensor& x, const ConstTensor& sample_weight,
+                         const Context& context) {
+  const std::string op = op_name(*this);
+  const Matrix matrix = check_matrix(op, "x", x);
+  if (matrix.columns < 1) fail(op, "x with at least one column", "none");
+  if (columns_ >= 0 && matrix.columns != columns_) {
+    fail(op, "x of " + std::to_string(columns_) + " columns, as fitted before",
+         std::to_string(matrix.columns));
+  }
+  if (matrix.rows > std::numeric_limits<std::int64_t>::max() - rows_) {
+    fail(op, "at most 2^63 - 1 rows in all", "more");
+  }
+  const std::vector<double> weights = check_weights(op, sample_weight, matrix.rows);
+  Executor& executor = context.executor ? *context.executor : default_executor();
+  add_rows(matrix, weights.empty() ? nullptr : weights.data(), executor);
+  columns_ = matrix.columns;
+  rows_ += matrix.rows;
+  const std::string dtype = omninorm::name(x.dtype);
+  if (fitted_on_.dtype != dtype) {
+    fitted_on_.dtype = fitted_on_.dtype.empty() ? dtype : "mixed";
+  }
+}
+
+void Scaler::merge(const Scaler& other) {
+  const std::string op = op_name(*this);
+  if (std::string(other.kind()) != kind()) {
+    fail(op, std::string("another ") + kind() + " scaler to merge", other.kind());
+  }
+  if (columns_ >= 0 && other.columns_ >= 0 && columns_ != other.columns_) {
+    fail(op, "a scaler of " + std::to_string(columns_) + " columns to merge",
+         std::to_string(other.columns_));
+  }
+  const auto& names = fitted_on_.column_names;
+  const auto& others = other.fitted_on_.column_names;
+  if (!names.empty() && !others.empty()) {
+    for (std::size_t j = 0; j < std::min(names.size(), others.size()); ++j) {
+      if (names[j] == others[j]) continue;
+      fail(op, "column " + std::to_string(j) + " to be \"" + names[j] + "\" in both scalers",
+           "\"" + others[j] + "\"");
+    }
+  }
+  if (other.rows_ > std::numeric_limits<std::int64_t>::max() - rows_) {
+    fail(op, "at most 2^63 - 1 rows in all", "more");
+  }
+  if (this == &other) {
+    merge(*clone());
+    return;
+  }
+  add_scaler(other);
+  rows_ += other.rows_;
+  columns_ = std::max(columns_, other.columns_);
+  FittedOn& on = fitted_on_;
+  if (on.column_names.empty()) on.column_names = others;
+  if (on.dtype.empty()) on.dtype = other.fitted_on_.dtype;
+  if (!other.fitted_on_.dtype.empty() && on.dtype != other.fitted_on_.dtype) on.dtype = "mixed";
+  on.time = std::max(on.time, other.fitted_on_.time);
+  on.sources.insert(on.sources.end(), other.fitted_on_.sources.begin(),
+                    other.fitted_on_.sources.end());
+}
+
+void Scaler::transform(const ConstTensor& x, const Tensor& y, std::span<const std::int64_t> columns,
+                       const Context& context) const {
+  apply("transform", false, x, y, columns, context);
+}
+
+void Scaler::inverse_transform(const ConstTensor& x, const Tensor& y,
+                               std::span<const std::int64_t> columns,
+                               const Context& context) const {
+  apply("inverse_transform", true, x, y, columns, context);
+}
+
+void Scaler::apply(const char* call, bool inverse, const ConstTensor& x, const Tensor& y,
+                   std::span<const std::int64_t> columns, const Context& context) const {
+  const std::string op = op_name(*this);
+  if (columns_ < 0) fail(op, std::string("fit before ") + call, "a scaler that has seen nothing");
+  const Matrix from = check_matrix(op, "x", x);
+  const Matrix checked = check_matrix(op, "y", y);
+  const MutableMatrix to = {y.data,          checked.f64,        checked.rows,
+                            checked.columns, checked.row_stride, checked.column_stride};
+  const std::int64_t wanted =
+      columns.empty() ? columns_ : static_cast<std::int64_t>(columns.size());
+  if (from.columns != wanted) {
+    fail(op,
+         "x of " + std::to_string(wanted) + " columns, " +
+             (columns.empty() ? "as fitted" : "one for each of `columns`"),
+         std::to_string(from.columns));
+  }
+  if (to.rows != from.rows || to.columns != from.columns) {
+    fail(op, "y of the shape of x, " + shape_text({x.sizes.data(), 2}),
+         shape_text({y.sizes.data(), 2}));
+  }
+  if (may_overlap_itself(y))
+    fail(op, "y with an element of its own at every index",
+         "strides " + shape_text({y.strides.data(), 2}));
+  if (!(same_memory(x, y) && x.dtype == y.dtype) && overlap(x, y)) {
+    fail(op, "y to be x itself or apart from it", "two that share memory");
+  }
+  std::vector<ScaleColumn> scales;
+  scales.reserve(static_cast<std::size_t>(wanted));
+  for (std::int64_t j = 0; j < wanted; ++j) {
+    const std::int64_t column = columns.empty() ? j : columns[static_cast<std::size_t>(j)];
+    if (column < 0 || column >= columns_) {
+      fail(op, "columns from 0 to " + std::to_string(columns_ - 1), std::to_string(column));
+    }
+    scales.push_back(column_transform(column, inverse));
+  }
+  Executor& executor = context.executor ? *context.executor : default_executor();
+  scale_columns(from, to, scales.data(), executor);
+}
+
+void save_scaler(const Scaler& scaler, const std::string& path) {
+  write_file_atomically(path, scaler.to_json());
+}
+
+std::unique_ptr<Scaler> read_scaler(const std::string& path) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file || file.bad()) {
+    throw std::system_error(errno ? errno : EIO, std::generic_category(), "cannot read " + path);
+  }
+  try {
+    return load_scaler(text);
+  } catch (const Error& error) {
+    throw Error(path + ": " + error.what());
+  }
+}
+
+}  // namespace omninorm

@@ -1,0 +1,23 @@
+// The checks that all scalers share. Each throws Error.
+#pragma once
+
+#include <string>
+
+#include "src/scaler/column_kernels.h"
+
+namespace omninorm::internal {
+
+// The prefix of messages, "z_score_scaler".
+std::string op_name(const Scaler& scaler);
+
+// x as [rows, columns] of f32 or f64 on the CPU.
+Matrix check_matrix(const std::string& op, const char* name, const ConstTensor& x);
+
+// One finite weight >= 0 for each row, as contiguous doubles; empty where not given.
+std::vector<double> check_weights(const std::string& op, const ConstTensor& weight,
+                                  std::int64_t rows);
+
+// Throws ValueError where there is a bad value.
+void check_values(const std::string& op, const BadValue& bad);
+
+}  // namespace omninorm::internal

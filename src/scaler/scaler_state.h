@@ -1,0 +1,51 @@
+// What every kind of scaler does in the same way with its entry for each column.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "src/core/check.h"
+#include "src/scaler/column_kernels.h"
+#include "src/scaler/scaler_checks.h"
+
+namespace omninorm::internal {
+
+// A scaler's file under construction: options, and one object a column.
+struct ScalerJson {
+  nlohmann::ordered_json options = nlohmann::ordered_json::object();
+  std::vector<nlohmann::ordered_json> columns;
+};
+
+nlohmann::ordered_json pair_of(DoubleDouble value);
+const char* name(Infinite infinite);
+const char* name(Variance variance);
+
+// Takes rows into a copy of the columns' state by `add(columns)`, and keeps it if all was well.
+template <class Column, class Add>
+void add_to_copy(const std::string& op, std::vector<Column>& state, std::int64_t columns,
+                 Add&& add) {
+  std::vector<Column> next = state;
+  next.resize(static_cast<std::size_t>(columns));
+  check_values(op, add(next.data()));
+  state = std::move(next);
+}
+
+// Merges column by column; `check` throws for a result that cannot be.
+template <class Column, class Check>
+void merge_columns(std::vector<Column>& state, const std::vector<Column>& other, Check&& check) {
+  std::vector<Column> next = state;
+  next.resize(std::max(state.size(), other.size()));
+  for (std::size_t j = 0; j < other.size(); ++j) {
+    next[j] = merge(next[j], other[j]);
+    check(next[j], static_cast<std::int64_t>(j));
+  }
+  state = std::move(next);
+}
+
+template <class Options>
+void check_same_options(const std::string& op, const Options& a, const Options& b) {
+  if (!(a == b)) fail(op, "scalers with the same options to merge", "different ones");
+}
+
+}  // namespace omninorm::internal
