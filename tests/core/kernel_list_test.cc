@@ -113,11 +113,11 @@ TEST_F(Environment, ForceOfAnUnknownKernelListsTheNames) {
   Call call;
   setenv("OMNINORM_FORCE", "rows", 1);
   EXPECT_ERROR(rms_norm_forward(call.args()),
-               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, plane, column, position, "
-               "reference), got rows");
+               "[rms_norm] expected OMNINORM_FORCE to name a kernel (packed, row, plane, column, "
+               "position, reference), got rows");
   EXPECT_ERROR(rms_norm_backward(call.backward_args()),
-               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, plane, column, position, "
-               "reference), got rows");
+               "[rms_norm] expected OMNINORM_FORCE to name a kernel (packed, row, plane, column, "
+               "position, reference), got rows");
 }
 
 TEST_F(Environment, ForceOfAKernelThatDeclinesSaysWhy) {
