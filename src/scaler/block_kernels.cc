@@ -12,7 +12,8 @@ namespace omninorm::internal::scaling::HWY_NAMESPACE {
 
 enum class Weights { none, of_rows, of_elements };
 
-// G vectors of columns from column i on, or, where kPartial, the `part` columns that are left. The
+// G vectors of columns from column i on, or, where kPartial, the `part` columns that are left: the
+// results behind them may be other columns', and stay as they are. The
 // columns' results stay in registers; G of them hide the additions' latency.
 template <class T, Weights kWeights, bool kMasked>
 struct Sums {
@@ -46,11 +47,13 @@ struct Sums {
         const V value = kPartial ? load_part(x, part) : load(x + at);
         V deviation = hn::Sub(value, p[g]);
         if constexpr (!kMasked) {
+          if constexpr (kPartial) deviation = hn::IfThenElseZero(hn::FirstN(d, part), deviation);
           s[g] = hn::Add(s[g], deviation);
           q[g] = hn::MulAdd(deviation, deviation, q[g]);
           continue;
         }
         M valid = hn::Le(hn::Abs(value), limit);
+        if constexpr (kPartial) valid = hn::And(valid, hn::FirstN(d, part));
         V weight = hn::Set(d, 1);
         if constexpr (kWeights == Weights::of_rows) weight = hn::Set(d, *weights);
         if constexpr (kWeights == Weights::of_elements) {
@@ -114,7 +117,7 @@ struct Extremes {
     const auto* x = static_cast<const T*>(block.x) + i;
     const std::int64_t ahead = block.ahead;
     const double* weights = block.weights;
-    if (block.weight_each) weights += i;
+    if (weights && block.weight_each) weights += i;
     for (std::int64_t row = 0; row < block.rows; ++row, x += block.stride) {
       for (int g = 0; g < G; ++g) {
         const size_t at = static_cast<size_t>(g) * N;
@@ -122,8 +125,13 @@ struct Extremes {
         const VL value = kPartial ? read_part(x, part) : read(x + at);
         auto below = hn::Lt(value, l[g]);
         auto above = hn::Gt(value, h[g]);
+        if constexpr (kPartial && !kMasked) {
+          below = hn::And(below, hn::FirstN(d, part));
+          above = hn::And(above, hn::FirstN(d, part));
+        }
         if constexpr (kMasked) {
           auto valid = hn::Le(hn::Abs(value), hn::Set(d, block.limit));
+          if constexpr (kPartial) valid = hn::And(valid, hn::FirstN(d, part));
           VL weight = hn::Set(d, 1);
           if (weights) {
             weight = !block.weight_each ? hn::Set(d, *weights)
