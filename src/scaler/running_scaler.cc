@@ -34,10 +34,13 @@ void RunningScaler::reset() { moments_.clear(); }
 void RunningScaler::take(Scaler&& other) { *this = std::move(static_cast<RunningScaler&>(other)); }
 
 void RunningScaler::add_rows(const Matrix& x, const double* weights, Executor& executor) {
-  add_to_copy(op_name(*this), moments_, x.columns, [&](RunningMoments* columns) {
-    return add_running(x, weights, options_.infinite == Infinite::ignore, options_.alpha, columns,
-                       executor);
-  });
+  add_to_copy(
+      op_name(*this), moments_, x.columns,
+      [&](RunningMoments* columns) {
+        return add_running(x, weights, options_.infinite == Infinite::ignore, options_.alpha,
+                           columns, executor);
+      },
+      [](const RunningMoments&, std::int64_t) {});
 }
 
 void RunningScaler::add_scaler(const Scaler&) {
