@@ -20,10 +20,23 @@ struct Field {
   DType dtype = DType::f64;  // of a number column in the file: f32 or f64
 };
 
+// What a reader passes through in a form of its own (dates, lists) to the writer of the same family
+// of formats, which knows it by its class.
+class OwnForm {
+ public:
+  virtual ~OwnForm() = default;
+
+  // Batch::others of it, for a writer of any other format.
+  virtual std::vector<std::vector<std::string>> text() const = 0;
+};
+
 struct Schema {
   std::vector<Field> fields;
   bool named = true;                 // false: the file has no names; they are then "0", "1", ...
   std::optional<std::int64_t> rows;  // where the file tells it in front
+
+  // Where the batches have an own form: that of no rows. A writer needs it before the first batch.
+  std::shared_ptr<const OwnForm> own_form;
 };
 
 // Some rows of a table.
@@ -39,9 +52,8 @@ struct Batch {
   // The other columns as text, in the schema's order: others[k][row], rows of them or more.
   std::vector<std::vector<std::string>> others;
 
-  // In place of `others`: what a reader passes through in a form of its own (dates, lists) to the
-  // writer of the same format.
-  std::shared_ptr<const void> own_form;
+  // Where it is set, `others` is empty and text() makes it.
+  std::shared_ptr<const OwnForm> own_form;
 
   // Of a file of text, the line that each row begins in, from 1; else empty.
   std::vector<std::int64_t> lines;
@@ -54,9 +66,8 @@ struct ReadOptions {
   std::vector<std::string> missing;  // cells that stand for a missing number, beside the empty one
   std::int64_t batch_rows = 0;       // rows of a batch; 0: rows_of_batch()
 
-  // The format that the batches are written to, for a reader that then has a form of its own for
-  // other columns. Empty: nobody asks for other columns, `others` and `own_form` stay empty.
-  std::string passed_to;
+  // false: nobody asks for other columns; `others` and `own_form` stay empty.
+  bool others = true;
 };
 
 // Rows of a batch of a table of so many columns: about 4 MB of doubles. The same for every format,
