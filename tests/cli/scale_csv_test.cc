@@ -127,6 +127,15 @@ TEST_F(ScaleCsv, RaggedRowsAreShown) {
                 "\"5\" is beyond column \"y\""));
 }
 
+TEST_F(ScaleCsv, LinesAreCountedHoweverTheyEnd) {
+  for (const char* table : {"x,y\n1,2\n\n\"3\n\",4\n5\n", "x,y\r\n1,2\r\n\r\n\"3\r\n\",4\r\n5\r\n",
+                            "x,y\r1,2\r\r\"3\n\",4\r5\r"}) {
+    write("t.csv", table);
+    EXPECT_THAT(refused("fit t.csv --columns y"),
+                HasSubstr("t.csv row 3 (line 6): expected 2 cells"));
+  }
+}
+
 TEST_F(ScaleCsv, QuotesOutOfPlaceAreShown) {
   write("a.csv", "x,y\n1,2\n3,5\" pipe\n");
   EXPECT_THAT(refused("fit a.csv"),

@@ -140,6 +140,7 @@ TEST_F(ScaleFiles, NpyOfEveryVersionTypeAndOrder) {
   out("transform s.json x.npy -o y.npy.gz");
   EXPECT_EQ(out("inverse s.json y.npy.gz --to csv"), "0,10\n2,30\n");
   out("transform s.json a.csv -o y.npy");
+  EXPECT_THAT(read("y.npy").substr(0, 128), HasSubstr("'shape': (2, 2), }"));
   EXPECT_EQ(read("y.npy").substr(128), bytes(scaled));
   EXPECT_THAT(refused("transform s.json a.csv --to npy"), HasSubstr("number of rows in front"));
   EXPECT_THAT(refused("transform s.json a.csv -o y.npy.gz"), HasSubstr("number of rows in front"));
