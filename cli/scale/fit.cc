@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <unordered_set>
@@ -191,6 +192,16 @@ std::vector<std::size_t> choose_columns(const Schema& schema, const FitFlags& fl
 void check_names(const Schema& schema, const std::vector<std::size_t>& columns,
                  const std::string& file) {
   std::vector<std::string> names = names_of(schema, columns);
+  for (const std::string& name : names) {
+    try {
+      static_cast<void>(nlohmann::json(name).dump());
+    } catch (const nlohmann::json::exception&) {
+      throw UsageError(
+          fmt::format("{}: expected column names in UTF-8, got {}; iconv -f LATIN1 -t UTF-8 may "
+                      "convert the file",
+                      file, shown(name)));
+    }
+  }
   std::ranges::sort(names);
   const auto twice = std::ranges::adjacent_find(names);
   if (twice == names.end()) return;

@@ -172,13 +172,21 @@ TEST_F(ScaleCsv, AWordAmongNumbersIsAnErrorWhereverItStands) {
               HasSubstr("got \"a\\tvery long text that would fill the who...\""));
 }
 
-TEST_F(ScaleCsv, EmptyFilesAreRefused) {
+TEST_F(ScaleCsv, EmptyFilesAndOtherEncodingsAreRefused) {
   write("empty.csv", "");
   write("lines.csv", "\n\r\n\n");
   EXPECT_THAT(refused("fit empty.csv"),
               HasSubstr("empty.csv: expected a line of column names, got an empty file"));
   EXPECT_THAT(refused("fit lines.csv"), HasSubstr("got an empty file"));
   EXPECT_THAT(refused("fit empty.csv --no-header"), HasSubstr("expected rows, got an empty file"));
+  write("latin1.csv",
+        "gr\xf6\xdf"
+        "e,x\n1,2\n");
+  EXPECT_THAT(refused("fit latin1.csv"), HasSubstr("latin1.csv: expected column names in UTF-8"));
+  out("fit latin1.csv --columns x -o s.json");
+  EXPECT_EQ(out("transform s.json latin1.csv"),
+            "gr\xf6\xdf"
+            "e,x\n1,0\n");
   write("utf16.csv", std::string("\xff\xfex\0\n\0", 6));
   EXPECT_THAT(refused("fit utf16.csv"), AllOf(HasSubstr("got UTF-16"), HasSubstr("iconv")));
 }
