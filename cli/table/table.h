@@ -20,9 +20,22 @@ struct Field {
   DType dtype = DType::f64;  // of a number column in the file: f32 or f64
 };
 
+// What a reader passes through in a form of its own (dates, lists) to the writer of the same family
+// of formats, which knows it by its class.
+class OwnForm {
+ public:
+  virtual ~OwnForm() = default;
+
+  // Batch::others of it, for a writer of any other format.
+  virtual std::vector<std::vector<std::string>> text() const = 0;
+};
+
 struct Schema {
   std::vector<Field> fields;
   bool named = true;  // false: the file has no names; they are then "0", "1", ...
+
+  // Where the batches have an own form: that of no rows. A writer needs it before the first batch.
+  std::shared_ptr<const OwnForm> own_form;
 };
 
 // Some rows of a table.
@@ -38,9 +51,8 @@ struct Batch {
   // The other columns as text, in the schema's order: others[k][row].
   std::vector<std::vector<std::string>> others;
 
-  // In place of `others`: what a reader passes through in a form of its own (dates, lists) to the
-  // writer of the same format.
-  std::shared_ptr<const void> own_form;
+  // Where it is set, `others` is empty and text() makes it.
+  std::shared_ptr<const OwnForm> own_form;
 };
 
 // How a file is read. What a format has no use for it ignores.
