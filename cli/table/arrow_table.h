@@ -1,0 +1,19 @@
+// Parquet and Arrow files: what open_table() and create_table() hand on to.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "cli/table/table.h"
+
+namespace omninorm::cli {
+
+// `format` is "parquet", "arrow" or "feather". Throws UsageError, with what to do about it, where
+// this build or this machine cannot read and write them.
+std::unique_ptr<TableReader> open_arrow_table(const std::string& path, const ReadOptions& options,
+                                              const std::string& format);
+std::unique_ptr<TableWriter> create_arrow_table(const std::string& path, const Schema& schema,
+                                                const ReadOptions& options,
+                                                const std::string& format);
+
+}  // namespace omninorm::cli
