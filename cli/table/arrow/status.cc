@@ -2,7 +2,7 @@
 
 #include <arrow/util/io_util.h>
 
-#include <new>
+#include <stdexcept>
 #include <system_error>
 
 #include "cli/program.h"
@@ -10,7 +10,8 @@
 namespace omninorm::cli {
 
 void throw_status(const arrow::Status& status, const std::string& path) {
-  if (status.IsOutOfMemory()) throw std::bad_alloc();
+  if (status.IsOutOfMemory())
+    throw std::runtime_error(path + ": out of memory: " + status.message());
   if (const int error = arrow::internal::ErrnoFromStatus(status); error != 0) {
     throw std::system_error(error, std::generic_category(), path);
   }

@@ -9,7 +9,7 @@
 
 namespace omninorm::cli {
 
-// A word of the file system: std::system_error. No memory: std::bad_alloc. All else is what the
+// A word of the file system: std::system_error. No memory: std::runtime_error. All else is what the
 // file holds: UsageError "PATH: what is wrong".
 [[noreturn]] void throw_status(const arrow::Status& status, const std::string& path);
 

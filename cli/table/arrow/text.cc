@@ -14,7 +14,7 @@ namespace {
 
 std::string json_cell(const arrow::Array& column, std::int64_t row);
 
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -37,7 +37,8 @@ std::string struct_text(const arrow::StructArray& column, std::int64_t row) {
   std::string text = "{";
   for (int i = 0; i < column.num_fields(); ++i) {
     if (i > 0) text += ",";
-    text += quoted(column.struct_type()->field(i)->name()) + ":" + json_cell(*column.field(i), row);
+    text += json_string(column.struct_type()->field(i)->name()) + ":" +
+            json_cell(*column.field(i), row);
   }
   return text + "}";
 }
@@ -62,7 +63,7 @@ std::string json_cell(const arrow::Array& column, std::int64_t row) {
     default: {
       const bool plain = arrow::is_primitive(column.type_id()) &&
                          !arrow::is_temporal(column.type_id());  // a number or a boolean
-      return plain ? cell_text(column, row) : quoted(cell_text(column, row));
+      return plain ? cell_text(column, row) : json_string(cell_text(column, row));
     }
   }
 }
