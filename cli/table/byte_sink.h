@@ -1,8 +1,6 @@
 // A stream of bytes into a file, which appears when it is whole.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,10 +13,10 @@ class ByteSink {
   virtual ~ByteSink() = default;
   virtual void write(std::string_view bytes) = 0;
 
-  // Writes over bytes at the start of the file; false where that cannot be done (a pipe, a
-  // compressed file).
-  virtual bool rewrite_start(std::string_view bytes) = 0;
+  // Writes over the first bytes of the file, where that can be done: not in a pipe, nor where they
+  // are compressed.
   virtual bool can_rewrite() const = 0;
+  virtual void rewrite_start(std::string_view bytes) = 0;
 
   virtual void finish() = 0;
 

@@ -35,6 +35,7 @@ struct Schema {
   std::vector<Field> fields;
   bool named = true;                 // false: the file has no names; they are then "0", "1", ...
   std::optional<std::int64_t> rows;  // where the file tells it in front
+  std::string format;                // as table_format() calls it
 
   // Where the batches have an own form: that of no rows. A writer needs it before the first batch.
   std::shared_ptr<const OwnForm> own_form;

@@ -52,6 +52,7 @@ void Scaler::fit(const ConstTensor& x, const ConstTensor& sample_weight, const C
   fresh->rows_ = 0;
   fresh->fitted_on_.dtype.clear();
   fresh->fitted_on_.column_names.clear();
+  fresh->fitted_on_.table_columns.clear();
   fresh->partial_fit(x, sample_weight, context);
   take(std::move(*fresh));
 }
@@ -108,6 +109,12 @@ void Scaler::merge(const Scaler& other) {
   rows_ += other.rows_;
   columns_ = std::max(columns_, other.columns_);
   FittedOn& on = fitted_on_;
+  if (on.dtype.empty()) {  // nothing was fitted here yet
+    on.table_columns = other.fitted_on_.table_columns;
+  } else if (!other.fitted_on_.dtype.empty() &&
+             on.table_columns != other.fitted_on_.table_columns) {
+    on.table_columns.clear();
+  }
   if (on.column_names.empty()) on.column_names = others;
   if (on.dtype.empty()) on.dtype = other.fitted_on_.dtype;
   if (!other.fitted_on_.dtype.empty() && on.dtype != other.fitted_on_.dtype) on.dtype = "mixed";
