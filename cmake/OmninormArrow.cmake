@@ -8,7 +8,10 @@ if(NOT omninorm_arrow_python)
   set(omninorm_arrow_python "$ENV{OMNINORM_PYTHON}")
 endif()
 set(omninorm_arrow_lacks "no OMNINORM_PYTHON is set")
-if(omninorm_arrow_python AND NOT OMNINORM_ARROW STREQUAL OFF)
+if(OMNINORM_SANITIZE AND OMNINORM_ARROW STREQUAL AUTO)
+  # The wheel's libraries are not instrumented, and share containers with what would be.
+  set(omninorm_arrow_lacks "not in a build with sanitizers")
+elseif(omninorm_arrow_python AND NOT OMNINORM_ARROW STREQUAL OFF)
   execute_process(
     COMMAND ${omninorm_arrow_python} -c "import pyarrow as p; print(p.__version__, p.get_include(), p.get_library_dirs()[0], sep=';', end='')"
     OUTPUT_VARIABLE omninorm_arrow RESULT_VARIABLE omninorm_arrow_missing ERROR_QUIET)

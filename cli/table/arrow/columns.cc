@@ -34,6 +34,10 @@ bool is_number(const arrow::DataType& type) {
   return arrow::is_integer(type.id()) || arrow::is_floating(type.id());
 }
 
+bool is_f32_or_f64(const arrow::DataType& type) {
+  return type.id() == arrow::Type::FLOAT || type.id() == arrow::Type::DOUBLE;
+}
+
 struct Place {
   const std::string& path;
   const std::string& column;
@@ -145,7 +149,7 @@ void ArrowColumns::divide(const std::vector<bool>& numbers) {
 void ArrowColumns::select(const std::vector<std::size_t>& wanted) {
   std::vector<bool> numbers;
   for (const auto& field : arrow_schema_->fields()) {
-    numbers.push_back(others_asked_ && arrow::is_floating(field->type()->id()));
+    numbers.push_back(others_asked_ && is_f32_or_f64(*field->type()));
   }
   for (const std::size_t position : wanted) {
     const arrow::Field& field = *arrow_schema_->field(static_cast<int>(position));
