@@ -5,6 +5,7 @@
 #include <parquet/arrow/writer.h>
 #include <parquet/properties.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "cli/program.h"
@@ -29,6 +30,11 @@ class ParquetSink final : public RecordSink {
   ParquetSink(const std::shared_ptr<arrow::Schema>& schema,
               const std::shared_ptr<SinkStream>& stream, const std::string& name) {
     parquet::WriterProperties::Builder properties;
+    // A column's dictionary has a hash table of some ten times its size. Small ones serve columns
+    // of few values; those of real numbers have no use for any.
+    constexpr std::int64_t dictionaries = 4 << 20;
+    properties.dictionary_pagesize_limit(std::clamp<std::int64_t>(
+        dictionaries / std::max(1, schema->num_fields()), 1 << 12, 1 << 18));
     if (arrow::util::Codec::IsAvailable(arrow::Compression::SNAPPY)) {
       properties.compression(arrow::Compression::SNAPPY);
     }
