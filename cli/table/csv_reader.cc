@@ -310,9 +310,8 @@ void CsvReader::propose() {
 }
 
 void CsvReader::select(const std::vector<std::size_t>& numbers) {
-  for (std::size_t j = 0; j < columns_.size(); ++j) {
-    schema_.fields[j].number = std::ranges::find(numbers, j) != numbers.end();
-  }
+  for (Field& field : schema_.fields) field.number = false;
+  for (const std::size_t j : numbers) schema_.fields.at(j).number = true;
   numbers_ = others_ = 0;
   for (std::size_t j = 0; j < columns_.size(); ++j) {
     if (schema_.fields[j].number) {
