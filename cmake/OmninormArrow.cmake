@@ -3,10 +3,11 @@
 # without Parquet and Arrow files, unless OMNINORM_ARROW=ON asks for them.
 set(OMNINORM_ARROW_VERSION 26)  # its C++ interface changes with each major version
 set(omninorm_arrow_found OFF)
-set(omninorm_arrow_python "${OMNINORM_PYTHON}")
-if(NOT omninorm_arrow_python)
-  set(omninorm_arrow_python "$ENV{OMNINORM_PYTHON}")
+if(NOT OMNINORM_PYTHON AND NOT "$ENV{OMNINORM_PYTHON}" STREQUAL "")
+  # Kept: ninja configures again by itself, in whatever environment.
+  set(OMNINORM_PYTHON "$ENV{OMNINORM_PYTHON}" CACHE FILEPATH "Python that has torch, pyarrow" FORCE)
 endif()
+set(omninorm_arrow_python "${OMNINORM_PYTHON}")
 set(omninorm_arrow_lacks "no OMNINORM_PYTHON is set")
 if(OMNINORM_SANITIZE AND OMNINORM_ARROW STREQUAL AUTO)
   # The wheel's libraries are not instrumented, and share containers with what would be.

@@ -56,9 +56,9 @@ double number(typename Type::c_type value, std::int64_t row, const Place& place)
       if constexpr (std::is_signed_v<decltype(value)>) exact = exact && value >= -largest_exact;
       if (!exact) {
         throw UsageError(fmt::format(
-            "{}: row {}, column '{}': {} is beyond 2^53, so that a double may not hold it; is the "
-            "column a key? --text '{}' passes it through",
-            place.path, place.first_row + row + 1, place.column, value, place.column));
+            "{} row {}, column \"{}\": {} is beyond 2^53, so that a double may not hold it; if the "
+            "column is a key, leave it out of fit (--text)",
+            place.path, place.first_row + row + 1, place.column, value));
       }
     }
     return static_cast<double>(value);
@@ -154,7 +154,7 @@ void ArrowColumns::select(const std::vector<std::size_t>& wanted) {
   for (const std::size_t position : wanted) {
     const arrow::Field& field = *arrow_schema_->field(static_cast<int>(position));
     if (!is_number(*field.type())) {
-      throw UsageError(fmt::format("{}: column '{}' holds {}, not numbers", path_, field.name(),
+      throw UsageError(fmt::format("{}: column \"{}\" holds {}, not numbers", path_, field.name(),
                                    field.type()->ToString()));
     }
     numbers[position] = true;

@@ -14,25 +14,31 @@ class ArrowReader final : public TableReader {
   ArrowReader(std::unique_ptr<ByteSource> bytes, const ReadOptions& options,
               const std::string& format)
       : options_(options),
+        format_(format),
         bytes_(std::move(bytes)),
         source_(format == "parquet" ? open_parquet(*bytes_) : open_ipc(*bytes_)),
         columns_(source_->schema(), options.others, source_->one_dictionary(), bytes_->name()) {
-    columns_.schema().rows = source_->rows();
+    describe();
   }
 
   const Schema& schema() const override { return columns_.schema(); }
   void select(const std::vector<std::size_t>& numbers) override {
     columns_.select(numbers);
-    columns_.schema().rows = source_->rows();
+    describe();
   }
   bool next(Batch& batch) override;
   std::int64_t bytes_read() const override { return source_->bytes_read(); }
   std::optional<std::int64_t> bytes() const override { return bytes_->bytes(); }
 
  private:
+  void describe() {
+    columns_.schema().format = format_;
+    columns_.schema().rows = source_->rows();
+  }
   bool more();
 
   ReadOptions options_;
+  std::string format_;
   std::unique_ptr<ByteSource> bytes_;
   std::unique_ptr<RecordSource> source_;
   ArrowColumns columns_;

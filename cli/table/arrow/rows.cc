@@ -57,9 +57,9 @@ std::shared_ptr<arrow::Array> text_array(const std::vector<std::string>& cells, 
   for (std::int64_t i = 0; i < text.length(); ++i) {
     const auto cell = text.Slice(i, 1);
     if (!static_cast<const arrow::StringArray&>(*cell).ValidateUTF8().ok()) {
-      throw UsageError(
-          fmt::format("{}: row {}, column '{}' is not UTF-8, which Parquet and Arrow ask of text",
-                      path, first_row + i + 1, field.name));
+      throw UsageError(fmt::format(
+          "{} row {}, column \"{}\": the text is not UTF-8, as Parquet and Arrow ask for", path,
+          first_row + i + 1, field.name));
     }
   }
   return array;
