@@ -1,4 +1,4 @@
-"""`omninorm scale` with Parquet and Arrow files that pyarrow wrote, and what pyarrow reads of its own."""
+"""`omninorm scale` with Parquet and Arrow files of pyarrow's, and pyarrow with those it wrote."""
 
 import csv
 import datetime
