@@ -22,8 +22,9 @@ std::int64_t beyond(const ColumnProfile& column) { return column.below + column.
 
 std::string share_text(std::int64_t part, std::int64_t whole) {
   const double percent = 100.0 * static_cast<double>(part) / static_cast<double>(whole);
-  if (percent < 0.01) return "under 0.01 %";
-  return percent < 10 ? fmt::format("{:.2g} %", percent) : fmt::format("{:.0f} %", percent);
+  if (percent < 0.01) return "under 0.01\u00a0%";
+  return percent < 10 ? fmt::format("{:.2g}\u00a0%", percent)
+                      : fmt::format("{:.0f}\u00a0%", percent);
 }
 
 std::string values_text(std::int64_t count) {
@@ -46,6 +47,11 @@ bool has_spread(const ColumnProfile& column) {
 
 std::string signed_figure(double value) {
   return (value < 0 ? "−" : "+") + figure(std::fabs(value));
+}
+
+const char* outlier_note(const ColumnProfile& column, const Scaler& scaler) {
+  if (column.fitted.summary.constant) return "other than the fitted one";
+  return column.fitted.deviation >= 0 ? "beyond 5 sd" : outlier_words(scaler);
 }
 
 using Words = std::function<std::string(const ColumnProfile&)>;
@@ -72,10 +78,11 @@ void tell(std::vector<Fact>& facts, const TableProfile& profile, const char* top
     names.push_back(
         fmt::format("`{}`{}", column->name, detail.empty() ? "" : fmt::format(" ({})", detail)));
   }
+  const std::string one = what.starts_with("have") ? "has" + what.substr(4) : what;
   const bool all = found.size() == profile.columns.size() && found.size() > 1;
   facts.push_back(
-      {topic, fmt::format("{} {}: {}.", all ? "All columns" : plural(found.size(), "column"), what,
-                          lab::report::list_text(names))});
+      {topic, fmt::format("{} {}: {}.", all ? "All columns" : plural(found.size(), "column"),
+                          found.size() == 1 ? one : what, lab::report::list_text(names))});
 }
 
 }  // namespace
@@ -106,7 +113,8 @@ std::vector<std::string> column_notes(const ColumnProfile& column, const Scaler&
     notes.push_back(fmt::format("spread {} times the fitted one", figure(*spread(column))));
   }
   if (beyond(column) > 0) {
-    notes.push_back(fmt::format("{} {} ({})", values_text(beyond(column)), outlier_words(scaler),
+    notes.push_back(fmt::format("{} {} ({})", values_text(beyond(column)),
+                                outlier_note(column, scaler),
                                 share_text(beyond(column), column.before.values)));
   }
   if (column.before.infinite > 0) {
@@ -141,7 +149,8 @@ std::vector<Fact> profile_findings(const TableProfile& profile, const Scaler& sc
       [](const auto& c) { return has_moved(c) ? std::fabs(*moved(c)) : 0.0; },
       [](const auto& c) { return signed_figure(*moved(c)); });
   tell(
-      facts, profile, "Spread", "spread more than twice, or less than half, as far as fitted",
+      facts, profile, "Spread",
+      "have a spread of more than twice, or less than half, the fitted one",
       [](const auto& c) { return has_spread(c) ? std::fabs(std::log(*spread(c))) + 1 : 0.0; },
       [](const auto& c) { return figure(*spread(c)) + " times"; });
   tell(
