@@ -93,8 +93,21 @@ std::optional<double> moved(const ColumnProfile& column) {
   return (column.before.mean - column.fitted.mean) / fitted;
 }
 
+// Of normal values one in 1.7 million is beyond five deviations; of values like the n fitted ones 2
+// in n + 1 leave their range.
+bool has_outliers(const ColumnProfile& column) {
+  const FittedColumn& fitted = column.fitted;
+  if (beyond(column) == 0 || fitted.summary.constant) return beyond(column) > 0;
+  const bool range = std::isnan(fitted.deviation);
+  const double rate = range ? 2 / (fitted.summary.count + 1) : 5.7e-7;
+  const double expected = rate * double(column.before.values);
+  const double reach = range ? fitted.high - fitted.low : fitted.high / 2 - fitted.low / 2;
+  return double(beyond(column)) > expected + 5 * std::sqrt(expected) ||
+         column.before.maximum > fitted.high + reach || column.before.minimum < fitted.low - reach;
+}
+
 bool unexpected(const ColumnProfile& column) {
-  return beyond(column) > 0 || has_moved(column) || has_spread(column) ||
+  return has_outliers(column) || has_moved(column) || has_spread(column) ||
          column.before.infinite > 0;
 }
 
@@ -112,7 +125,7 @@ std::vector<std::string> column_notes(const ColumnProfile& column, const Scaler&
   if (has_spread(column)) {
     notes.push_back(fmt::format("spread {} times the fitted one", figure(*spread(column))));
   }
-  if (beyond(column) > 0) {
+  if (has_outliers(column)) {
     notes.push_back(fmt::format("{} {} ({})", values_text(beyond(column)),
                                 outlier_note(column, scaler),
                                 share_text(beyond(column), column.before.values)));
@@ -129,16 +142,21 @@ std::string profile_headline(const TableProfile& profile) {
   const auto odd = static_cast<std::size_t>(std::ranges::count_if(profile.columns, unexpected));
   const std::string rows =
       count_text(double(profile.rows)) + (profile.rows == 1 ? " row" : " rows");
-  if (odd == 0) {
-    return fmt::format("{}: {} where the scaler expects {}.", rows,
-                       all == 1 ? "the column lies" : fmt::format("all {} columns lie", all),
-                       all == 1 ? "it" : "them");
-  }
-  return fmt::format("{}: {} where the scaler expects {}.", rows,
-                     all == 1 ? "the column does not wholly lie"
-                              : fmt::format("{} of {} columns {} not wholly lie", odd, all,
-                                            odd == 1 ? "does" : "do"),
-                     all == 1 || odd == 1 ? "it" : "them");
+  if (odd == 0) return rows + ": nothing stands out.";
+  std::vector<std::string> kinds;
+  const auto count = [&](const auto& has, const char* words) {
+    const auto found = std::ranges::count_if(profile.columns, has);
+    if (found > 0) kinds.push_back(all == 1 ? words : fmt::format("{} {}", found, words));
+  };
+  count(has_moved, "moved");
+  count(has_spread, "with another spread");
+  count(has_outliers, "with outliers");
+  count([](const ColumnProfile& column) { return column.before.infinite > 0; }, "with infinities");
+  return fmt::format("{}: {} out: {}.", rows,
+                     all == 1 ? "the column stands"
+                              : fmt::format("{} of {} columns {}", odd, count_text(double(all)),
+                                            odd == 1 ? "stands" : "stand"),
+                     lab::report::list_text(kinds));
 }
 
 std::vector<Fact> profile_findings(const TableProfile& profile, const Scaler& scaler) {
@@ -156,7 +174,7 @@ std::vector<Fact> profile_findings(const TableProfile& profile, const Scaler& sc
   tell(
       facts, profile, "Outliers", fmt::format("have values {}", outlier_words(scaler)),
       [](const auto& c) {
-        return beyond(c) == 0 ? 0.0 : double(beyond(c)) / double(c.before.values);
+        return !has_outliers(c) ? 0.0 : double(beyond(c)) / double(c.before.values);
       },
       [](const auto& c) {
         return fmt::format("{}, {}", count_text(double(beyond(c))),

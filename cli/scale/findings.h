@@ -17,7 +17,10 @@ std::optional<double> moved(const ColumnProfile& column);
 // What to know of one column, most important first: "constant when fitted", "12 values ...".
 std::vector<std::string> column_notes(const ColumnProfile& column, const Scaler& scaler);
 
-// Whether it has values where the scaler does not expect any.
+// Whether outliers are more than such a column has by itself, or lie farther out.
+bool has_outliers(const ColumnProfile& column);
+
+// Whether it lies elsewhere than the fitted one: mean, spread, outliers, infinities.
 bool unexpected(const ColumnProfile& column);
 
 std::string profile_headline(const TableProfile& profile);

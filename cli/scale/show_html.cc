@@ -79,6 +79,7 @@ json column_json(const ColumnProfile& column, const Scaler& scaler, std::int64_t
           {"below", column.below},
           {"above", column.above},
           {"moved", far ? exact(*far) : json(nullptr)},
+          {"odd", has_outliers(column)},
           {"notes", column_notes(column, scaler)},
           {"before", bins_json(column.bins_before)},
           {"after", bins_json(column.bins_after)},
@@ -131,7 +132,7 @@ std::string table_of(const TableProfile& profile, const std::vector<std::size_t>
               number_cell(figures->minimum, *figures) + number_cell(figures->maximum, *figures);
     }
     rows += cell(count_text(double(column.below + column.above)),
-                 column.below + column.above > 0 ? " class=\"number flag\"" : " class=\"number\"") +
+                 has_outliers(column) ? " class=\"number flag\"" : " class=\"number\"") +
             cell(fmt::format("{}", fmt::join(column_notes(column, scaler), "; ")), "") + "</tr>";
   }
   return lab::table_html(
@@ -180,10 +181,11 @@ std::string how_html(const Scaler& scaler) {
 std::string terms_html(const Scaler& scaler) {
   std::vector<Fact> terms = {
       {"Outliers",
-       fmt::format("Values {}.{}", outlier_words(scaler),
-                   is_min_max(scaler) ? " They leave the target range, unless the scaler clips."
-                                      : " Of normally distributed values that is one in 1.7 "
-                                        "million.")},
+       fmt::format("Values {}. {} A column stands out where they are more than that, or lie twice "
+                   "as far away.",
+                   outlier_words(scaler),
+                   is_min_max(scaler) ? "Of values like the n fitted ones about 2 in n are."
+                                      : "Of normally distributed values one in 1.7 million is.")},
       {"sd", "Standard deviation, divided by n; of this table's values, not of the fitted ones."},
       {"Constant when fitted",
        "The fitted values had no spread to divide by. The scale is 1: what differs from the "
@@ -248,21 +250,23 @@ ScalePage scale_page(const Scaler& scaler, const std::string& scaler_name,
                         kind_words(scaler))
           : fmt::format("{} columns before and after {} scaling",
                         count_text(double(profile.columns.size())), kind_words(scaler));
-  page.html =
-      lab::fill_page(page::columns_html(),
-                     {{"title", escape_html(title)},
-                      {"scaler", escape_html(scaler_name)},
-                      {"file", escape_html(file)},
-                      {"headline", escape_html(page.headline)},
-                      {"warnings", warnings},
-                      {"facts", lab::report::facts_html(facts_of(scaler, options, file, profile))},
-                      {"findings", findings},
-                      {"how", how_html(scaler)},
-                      {"table", table_of(profile, shown, scaler)},
-                      {"terms", terms_html(scaler)},
-                      {"css", std::string(page::columns_css())},
-                      {"data", lab::script_json({{"columns", columns}})},
-                      {"script", std::string(page::columns_js())}});
+  page.html = lab::fill_page(
+      page::columns_html(),
+      {{"title", escape_html(title)},
+       {"scaler", escape_html(scaler_name)},
+       {"file", escape_html(file)},
+       {"headline", escape_html(page.headline)},
+       {"warnings", warnings},
+       {"facts", lab::report::facts_html(facts_of(scaler, options, file, profile))},
+       {"findings", findings},
+       {"how", how_html(scaler)},
+       {"table", table_of(profile, shown, scaler)},
+       {"terms", terms_html(scaler)},
+       {"css", std::string(page::columns_css())},
+       {"data", lab::script_json({{"columns", columns},
+                                  {"outliers", is_min_max(scaler) ? "outside the fitted range"
+                                                                  : "beyond 5 sd"}})},
+       {"script", std::string(page::columns_js())}});
   return page;
 }
 

@@ -103,7 +103,7 @@ class PageInABrowser(unittest.TestCase):
         self.assertIn("page: page.html", said)
         self.check_drawn(2)
         self.assertEqual(self.text("h1"), "x before and after z-score scaling")
-        self.assertIn("300 rows: the column lies where the scaler expects it.", self.text(".lead"))
+        self.assertIn("300 rows: nothing stands out.", self.text(".lead"))
         self.assertEqual(sum(sum(bars) for bars in self.counts(0)), 300)
         self.assertEqual(sum(sum(bars) for bars in self.counts(1)), 300)
         self.assertEqual(self.browser.run("document.querySelector('.pager').hidden"), True)
@@ -117,6 +117,7 @@ class PageInABrowser(unittest.TestCase):
         self.assertIn("2 values outside the fitted range (0.5", self.text(".note"))
         self.assertIn("2 missing", self.text(".card .line"))
         self.assertIn("Outliers", self.text(".findings"))
+        self.assertEqual(self.text(".lead"), "402 rows: the column stands out: with outliers.")
         # The fitted extremes are no outliers.
         self.page(["x"], train, train, "--kind", "min_max")
         self.assertEqual(len(self.counts(1)), 1)
@@ -125,6 +126,7 @@ class PageInABrowser(unittest.TestCase):
         self.page(names(5), self.rows(400, 5), self.rows(400, 5, shift=2.0))
         self.assertIn("column 0 (+2.0", self.text(".findings"))
         self.assertIn("mean moved by +2.0", self.text(".note"))
+        self.assertIn("400 rows: 4 of 5 columns stand out: 4 moved", self.text(".lead"))
         self.assertNotIn("column 4 (+", self.text(".findings"))  # 2 is under half of its sd, 5
 
     def test_constant_and_empty_columns(self):

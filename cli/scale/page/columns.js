@@ -105,6 +105,7 @@
     const figures = [figure(column, 'before', column.before, column.marks, '--c1'), figure(column, 'after', column.after, column.after_marks, '--c2')];
     const words = [`${count(column.values)} values`];
     if (column.missing) words.push(`${count(column.missing)} missing (${share(column.missing, column.values + column.missing)})`);
+    if (beyond(column) && !column.odd) words.push(`${count(beyond(column))} ${data.outliers}`);
     if (column.infinite) words.push(`${count(column.infinite)} infinite`);
     if (column.values) words.push(`${fine(column.minimum, column.deviation / 20)} to ${fine(column.maximum, column.deviation / 20)}`, `mean ${fine(column.mean, column.deviation / 200)}`, `sd ${digits(column.deviation)}`);
     return { figures, made: element('article', { className: 'card' },
