@@ -51,7 +51,6 @@ int run_scale_merge(int argc, char** argv) {
   parse_arguments(app, argc, argv);
   std::vector<std::unique_ptr<Scaler>> parts;
   for (const std::string& file : files) parts.push_back(read_state(file));
-  tell_of_repeats(parts, quiet);
 
   // By what was fitted, not by who comes first: any order gives the same bits.
   std::vector<std::string> states;
@@ -78,6 +77,7 @@ int run_scale_merge(int argc, char** argv) {
     sources.insert(sources.end(), more.begin(), more.end());
   }
   merged->fitted_on().sources = sources;
+  tell_of_repeats(parts, quiet);
   write_state(*merged, out);
   return exit_done;
 }

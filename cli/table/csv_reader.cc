@@ -105,7 +105,7 @@ class CsvReader final : public TableReader {
   void begin_batch();
   void end_batch();
   void propose();
-  void convert(Batch& batch) const;
+  void convert(Batch& batch, std::size_t begun) const;
   std::string place(std::int64_t row, std::int64_t line) const;
   std::string here() const;
 
@@ -245,8 +245,9 @@ void CsvReader::end_row(int end) {
 void CsvReader::add_row(std::size_t cells) {
   if (cells < columns_.size()) {
     throw UsageError(
-        fmt::format("{}: expected {}, as in the first line, got {}; column {} is not there", here(),
-                    counted(columns_.size()), cells, shown(schema_.fields[cells].name)));
+        fmt::format("{}: expected {}, as in the first line, got {}; column {} is not there",
+                    place(batch_.first_row + batch_.rows, row_line_), counted(columns_.size()),
+                    cells, shown(schema_.fields[cells].name)));
   }
   batch_.lines.push_back(row_line_);
   ++batch_.rows;
@@ -323,27 +324,28 @@ void CsvReader::select(const std::vector<std::size_t>& numbers) {
     }
   }
   selected_ = true;
-  for (Batch& batch : ready_) convert(batch);
-  convert(batch_);
+  for (Batch& batch : ready_) convert(batch, 0);
+  convert(batch_, cell_);
 }
 
-// From a batch that holds all as text.
-void CsvReader::convert(Batch& batch) const {
+// From a batch that holds all as text, and behind its rows the cells of one that has begun.
+void CsvReader::convert(Batch& batch, std::size_t begun) const {
   batch.numbers.resize(numbers_ * static_cast<std::size_t>(batch_rows_));
   batch.stride = batch_rows_;
+  // By rows: the first cell that is wrong is the one that is told.
+  for (std::int64_t row = 0; row <= batch.rows; ++row) {
+    const bool whole = row < batch.rows;
+    const auto i = static_cast<std::size_t>(row);
+    for (std::size_t j = 0; j < (whole ? columns_.size() : begun); ++j) {
+      if (columns_[j].use != Use::number) continue;
+      take_number(j, batch.others[j][i], batch, row, whole ? batch.lines[i] : row_line_,
+                  batch.numbers[columns_[j].index * static_cast<std::size_t>(batch_rows_) + i]);
+    }
+  }
   std::vector<std::vector<std::string>> others(others_);
   for (std::size_t j = 0; j < batch.others.size(); ++j) {
     const Column& use = columns_[j];
     if (use.use == Use::other) others[use.index] = std::move(batch.others[j]);
-  }
-  // By rows: the first cell that is wrong is the one that is told.
-  for (std::int64_t row = 0; row < batch.rows; ++row) {
-    for (std::size_t j = 0; j < columns_.size(); ++j) {
-      if (columns_[j].use != Use::number) continue;
-      const auto i = static_cast<std::size_t>(row);
-      take_number(j, batch.others[j][i], batch, row, batch.lines[i],
-                  batch.numbers[columns_[j].index * static_cast<std::size_t>(batch_rows_) + i]);
-    }
   }
   batch.others = std::move(others);
 }

@@ -11,12 +11,15 @@
 namespace omninorm::internal {
 namespace {
 
-// The file that a write to `path` would change.
-std::filesystem::path where_links_lead(const std::filesystem::path& path) {
+// The file that a write to `path` would change, which may not be there yet.
+std::filesystem::path where_links_lead(std::filesystem::path path) {
   std::error_code error;
-  if (!std::filesystem::is_symlink(path, error)) return path;
-  const std::filesystem::path target = std::filesystem::weakly_canonical(path, error);
-  return error ? path : target;
+  for (int links = 0; links < 40 && std::filesystem::is_symlink(path, error); ++links) {
+    const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+    if (error) break;
+    path = path.parent_path() / target;  // an absolute target stands alone
+  }
+  return path;
 }
 
 // mkstemp makes files that only the owner reads; results are for everybody the umask lets in.
