@@ -100,11 +100,6 @@ BadValue over_tiles(const Matrix& x, Column* columns, Executor& executor, Task&&
   return worst;
 }
 
-void earlier(BadValue& bad, const BadValue& other) {
-  if (other.kind == BadValue::Kind::none) return;
-  if (bad.kind == BadValue::Kind::none || other.row < bad.row) bad = other;
-}
-
 template <class T>
 void scale_one(const Matrix& x, const MutableMatrix& y, const ScaleColumn& s, std::int64_t j,
                std::int64_t first, std::int64_t last) {

@@ -34,6 +34,12 @@ struct BadValue {
   double value = 0;
 };
 
+// Keeps the one in the earlier row, and of two in one row the one that is there.
+inline void earlier(BadValue& bad, const BadValue& other) {
+  if (other.kind == BadValue::Kind::none) return;
+  if (bad.kind == BadValue::Kind::none || other.row < bad.row) bad = other;
+}
+
 // Takes the rows of x into `columns`, one entry a column. NaN is left out, infinities too where
 // `ignore_infinite`. `weights`, one a row, may be null: 1. After a bad value `columns` is
 // undefined. The same bits for every executor.

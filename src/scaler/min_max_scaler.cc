@@ -44,15 +44,19 @@ void MinMaxScaler::reset() { extremes_.clear(); }
 
 void MinMaxScaler::take(Scaler&& other) { *this = std::move(static_cast<MinMaxScaler&>(other)); }
 
-void MinMaxScaler::add_rows(const Matrix& x, const double* weights, Executor& executor) {
+void MinMaxScaler::add_rows(std::span<const Matrix> parts, const double* weights,
+                            Executor& executor) {
   const std::string op = op_name(*this);
-  add_to_copy(op, extremes_, x.columns, [&](ColumnExtremes* columns) {
-    const BadValue bad =
-        add_extremes(x, weights, options_.infinite == Infinite::ignore, columns, executor);
-    check_values(op, bad);
-    for (std::int64_t j = 0; j < x.columns; ++j) check_range(op, columns[j], j);
-    return bad;
-  });
+  add_to_copy(
+      op, extremes_, parts,
+      [&](const Matrix& x, ColumnExtremes* columns) {
+        return add_extremes(x, weights, options_.infinite == Infinite::ignore, columns, executor);
+      },
+      [&](const std::vector<ColumnExtremes>& columns) {
+        for (std::size_t j = 0; j < columns.size(); ++j) {
+          check_range(op, columns[j], static_cast<std::int64_t>(j));
+        }
+      });
 }
 
 void MinMaxScaler::add_scaler(const Scaler& scaler) {

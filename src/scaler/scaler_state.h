@@ -21,13 +21,23 @@ nlohmann::ordered_json pair_of(DoubleDouble value);
 const char* name(Infinite infinite);
 const char* name(Variance variance);
 
-// Takes rows into a copy of the columns' state by `add(columns)`, and keeps it if all was well.
-template <class Column, class Add>
-void add_to_copy(const std::string& op, std::vector<Column>& state, std::int64_t columns,
-                 Add&& add) {
+// Takes rows into a copy of the columns' state, part by part by `add(part, its columns)`, and keeps
+// it if all was well and `check(columns)` does not throw.
+template <class Column, class Add, class Check>
+void add_to_copy(const std::string& op, std::vector<Column>& state, std::span<const Matrix> parts,
+                 Add&& add, Check&& check) {
   std::vector<Column> next = state;
-  next.resize(static_cast<std::size_t>(columns));
-  check_values(op, add(next.data()));
+  next.resize(static_cast<std::size_t>(columns_of(parts)));
+  BadValue worst;
+  std::int64_t first = 0;
+  for (const Matrix& x : parts) {
+    BadValue bad = add(x, next.data() + first);
+    if (bad.kind != BadValue::Kind::none) bad.column += first;
+    earlier(worst, bad);
+    first += x.columns;
+  }
+  check_values(op, worst);
+  check(std::as_const(next));
   state = std::move(next);
 }
 

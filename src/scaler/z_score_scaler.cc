@@ -28,10 +28,14 @@ void ZScoreScaler::reset() { moments_.clear(); }
 
 void ZScoreScaler::take(Scaler&& other) { *this = std::move(static_cast<ZScoreScaler&>(other)); }
 
-void ZScoreScaler::add_rows(const Matrix& x, const double* weights, Executor& executor) {
-  add_to_copy(op_name(*this), moments_, x.columns, [&](ColumnMoments* columns) {
-    return add_moments(x, weights, options_.infinite == Infinite::ignore, columns, executor);
-  });
+void ZScoreScaler::add_rows(std::span<const Matrix> parts, const double* weights,
+                            Executor& executor) {
+  add_to_copy(
+      op_name(*this), moments_, parts,
+      [&](const Matrix& x, ColumnMoments* columns) {
+        return add_moments(x, weights, options_.infinite == Infinite::ignore, columns, executor);
+      },
+      [](const auto&) {});
 }
 
 void ZScoreScaler::add_scaler(const Scaler& scaler) {
