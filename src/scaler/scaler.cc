@@ -164,9 +164,10 @@ void Scaler::apply(const char* call, bool inverse, const ConstTensor& x, const T
     fail(op, "y of the shape of x, " + shape_text({x.sizes.data(), 2}),
          shape_text({y.sizes.data(), 2}));
   }
-  if (may_overlap_itself(y))
+  if (y.elements() != 0 && may_overlap_itself(y)) {
     fail(op, "y with an element of its own at every index",
          "strides " + shape_text({y.strides.data(), 2}));
+  }
   if (!(same_memory(x, y) && x.dtype == y.dtype) && overlap(x, y)) {
     fail(op, "y to be x itself or apart from it", "two that share memory");
   }
