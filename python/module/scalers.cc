@@ -118,18 +118,21 @@ Error from_row(const ValueError& error, std::int64_t first) {
   return Error(message);
 }
 
-// Takes in rows that are number `first` and later of what the caller gave. RunningScaler, for which
-// every split gives the same bits, goes in steps, between which signals are looked for: its rows
-// are no tasks of their own.
+// Rows, or elements, of one call to the library; between calls signals are looked for. The rows are
+// a multiple of what the library takes as one task, so that steps change no bit.
+constexpr std::int64_t kStepRows = std::int64_t{1} << 20;
+constexpr std::int64_t kStepElements = std::int64_t{1} << 23;
+
+// Takes in rows that are number `first` and later of what the caller gave.
 void add_rows(Scaler& scaler, std::span<const ConstTensor> parts, const ConstTensor& weight,
               std::int64_t first, InterruptibleExecutor& executor) {
   const std::int64_t rows = parts.front().sizes[0];
   std::int64_t columns = 0;
   for (const ConstTensor& part : parts) columns += part.sizes[1];
-  std::int64_t step = std::max<std::int64_t>(rows, 1);
+  std::int64_t step = kStepRows;
   if (dynamic_cast<RunningScaler*>(&scaler)) {
-    step = std::clamp<std::int64_t>((std::int64_t{1} << 23) / std::max<std::int64_t>(columns, 1), 1,
-                                    step);
+    // Its rows are no tasks of their own; every split gives the same bits.
+    step = std::max<std::int64_t>(kStepElements / std::max<std::int64_t>(columns, 1), 1);
   }
   std::int64_t row = 0;
   do {
