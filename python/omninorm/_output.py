@@ -8,8 +8,9 @@ KINDS = ("default", "pandas", "polars")
 def wanted(estimator) -> str:
     """What set_output said, else scikit-learn's global setting where it is loaded."""
     own = getattr(estimator, "_sklearn_output_config", {}).get("transform")
-    if own is None and "sklearn" in sys.modules:
-        own = sys.modules["sklearn"].get_config().get("transform_output", "default")
+    get_config = getattr(sys.modules.get("sklearn"), "get_config", None)
+    if own is None and get_config:
+        own = get_config().get("transform_output")
     return own or "default"
 
 
