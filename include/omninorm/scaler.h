@@ -111,7 +111,7 @@ class Scaler {
                    const Context& context = {});
 
   // The same with x in parts that lie side by side, each [rows, columns of that part]: tables that
-  // keep every column by itself have it so. The same bits as from one x.
+  // keep every column by itself have it so.
   void partial_fit_parts(std::span<const ConstTensor> parts, const ConstTensor& sample_weight = {},
                          const Context& context = {});
 

@@ -118,8 +118,8 @@ Error from_row(const ValueError& error, std::int64_t first) {
   return Error(message);
 }
 
-// Rows, or elements, of one call to the library; between calls signals are looked for. The rows are
-// a multiple of what the library takes as one task, so that steps change no bit.
+// Rows, or elements, of one call to the library; between calls signals are looked for. So many
+// rows that the library can cut them into tasks for many threads.
 constexpr std::int64_t kStepRows = std::int64_t{1} << 20;
 constexpr std::int64_t kStepElements = std::int64_t{1} << 23;
 

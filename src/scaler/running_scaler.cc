@@ -41,7 +41,7 @@ void RunningScaler::add_rows(std::span<const Matrix> parts, const double* weight
         return add_running(x, weights, options_.infinite == Infinite::ignore, options_.alpha,
                            columns, executor);
       },
-      [](const auto&) {});
+      [](const RunningMoments&, std::int64_t) {});
 }
 
 void RunningScaler::add_scaler(const Scaler&) {

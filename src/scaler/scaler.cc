@@ -40,18 +40,43 @@ ColumnMoments merge(const ColumnMoments& a, const ColumnMoments& b) {
 ColumnExtremes merge(const ColumnExtremes& a, const ColumnExtremes& b) {
   if (a.count.high == 0) return b;
   if (b.count.high == 0) return a;
-  // -0 and 0 are equal: + makes the result the same for both orders.
-  const auto least = [](double x, double y) { return x == y ? x + 0.0 : std::min(x, y); };
-  return {a.count + b.count, least(a.minimum, b.minimum), -least(-a.maximum, -b.maximum)};
+  // -0 and 0 are equal: + 0 makes the result the same for both orders.
+  return {a.count + b.count, std::min(a.minimum, b.minimum) + 0.0,
+          std::max(a.maximum, b.maximum) + 0.0};
 }
+
+namespace {
+
+void check_same_names(const std::string& op, const std::vector<std::string>& a,
+                      const std::vector<std::string>& b) {
+  if (a.empty() || b.empty()) return;
+  if (a.size() != b.size()) {
+    fail(op, std::to_string(a.size()) + " column names in both scalers", std::to_string(b.size()));
+  }
+  for (std::size_t j = 0; j < a.size(); ++j) {
+    if (a[j] == b[j]) continue;
+    fail(op, "column " + std::to_string(j) + " to be \"" + a[j] + "\" in both scalers",
+         "\"" + b[j] + "\"");
+  }
+}
+
+FittedOn joined(FittedOn on, const FittedOn& other) {
+  if (on.column_names.empty()) on.column_names = other.column_names;
+  if (on.dtype.empty()) on.dtype = other.dtype;
+  if (!other.dtype.empty() && on.dtype != other.dtype) on.dtype = "mixed";
+  on.time = std::max(on.time, other.time);
+  on.sources.insert(on.sources.end(), other.sources.begin(), other.sources.end());
+  return on;
+}
+
+}  // namespace
 
 void Scaler::fit(const ConstTensor& x, const ConstTensor& sample_weight, const Context& context) {
   const std::unique_ptr<Scaler> fresh = clone();
   fresh->reset();
   fresh->columns_ = -1;
   fresh->rows_ = 0;
-  fresh->fitted_on_.dtype.clear();
-  fresh->fitted_on_.column_names.clear();
+  fresh->fitted_on_ = {};
   fresh->partial_fit(x, sample_weight, context);
   take(std::move(*fresh));
 }
@@ -105,15 +130,7 @@ void Scaler::merge(const Scaler& other) {
     fail(op, "a scaler of " + std::to_string(columns_) + " columns to merge",
          std::to_string(other.columns_));
   }
-  const auto& names = fitted_on_.column_names;
-  const auto& others = other.fitted_on_.column_names;
-  if (!names.empty() && !others.empty()) {
-    for (std::size_t j = 0; j < std::min(names.size(), others.size()); ++j) {
-      if (names[j] == others[j]) continue;
-      fail(op, "column " + std::to_string(j) + " to be \"" + names[j] + "\" in both scalers",
-           "\"" + others[j] + "\"");
-    }
-  }
+  check_same_names(op, fitted_on_.column_names, other.fitted_on_.column_names);
   if (other.rows_ > std::numeric_limits<std::int64_t>::max() - rows_) {
     fail(op, "at most 2^63 - 1 rows in all", "more");
   }
@@ -121,16 +138,11 @@ void Scaler::merge(const Scaler& other) {
     merge(*clone());
     return;
   }
+  FittedOn on = joined(fitted_on_, other.fitted_on_);
   add_scaler(other);
   rows_ += other.rows_;
   columns_ = std::max(columns_, other.columns_);
-  FittedOn& on = fitted_on_;
-  if (on.column_names.empty()) on.column_names = others;
-  if (on.dtype.empty()) on.dtype = other.fitted_on_.dtype;
-  if (!other.fitted_on_.dtype.empty() && on.dtype != other.fitted_on_.dtype) on.dtype = "mixed";
-  on.time = std::max(on.time, other.fitted_on_.time);
-  on.sources.insert(on.sources.end(), other.fitted_on_.sources.begin(),
-                    other.fitted_on_.sources.end());
+  fitted_on_ = std::move(on);
 }
 
 void Scaler::transform(const ConstTensor& x, const Tensor& y, std::span<const std::int64_t> columns,

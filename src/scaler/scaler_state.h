@@ -7,6 +7,7 @@
 
 #include "src/core/check.h"
 #include "src/scaler/column_kernels.h"
+#include "src/scaler/fit_plan.h"
 #include "src/scaler/scaler_checks.h"
 
 namespace omninorm::internal {
@@ -22,7 +23,7 @@ const char* name(Infinite infinite);
 const char* name(Variance variance);
 
 // Takes rows into a copy of the columns' state, part by part by `add(part, its columns)`, and keeps
-// it if all was well and `check(columns)` does not throw.
+// it if all was well; `check(column, j)` throws for a result that cannot be.
 template <class Column, class Add, class Check>
 void add_to_copy(const std::string& op, std::vector<Column>& state, std::span<const Matrix> parts,
                  Add&& add, Check&& check) {
@@ -32,12 +33,12 @@ void add_to_copy(const std::string& op, std::vector<Column>& state, std::span<co
   std::int64_t first = 0;
   for (const Matrix& x : parts) {
     BadValue bad = add(x, next.data() + first);
-    if (bad.kind != BadValue::Kind::none) bad.column += first;
-    earlier(worst, bad);
+    if (bad) bad.column += first;
+    keep_first(worst, bad);
     first += x.columns;
   }
   check_values(op, worst);
-  check(std::as_const(next));
+  for (std::size_t j = 0; j < next.size(); ++j) check(next[j], static_cast<std::int64_t>(j));
   state = std::move(next);
 }
 

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import omninorm
 import pytest
+from scalers import state
 
 SCALERS = ["ZScoreScaler", "MinMaxScaler", "RunningScaler"]
 PROGRAM = os.environ["OMNINORM_SCALER_FILE"]  # tests/python/scaler_file.cc
@@ -25,10 +26,6 @@ def run(code, *arguments, **environment):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-def state(scaler):
-    return re.sub(r'"fitted_on": .*\n', "", scaler.to_json())
 
 
 def test_the_import_needs_numpy_alone():

@@ -3,7 +3,6 @@
 import copy
 import math
 import pickle
-import re
 from fractions import Fraction
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scalers import state
 
 settings.register_profile("here", deadline=None, max_examples=100, derandomize=True)
 settings.load_profile("here")
@@ -34,10 +34,6 @@ def chunked(draw):
     x = draw(tables(2))
     cuts = draw(st.lists(st.integers(0, len(x)), max_size=8))
     return x, np.split(x, sorted(cuts))
-
-
-def state(scaler):
-    return re.sub(r'"fitted_on": .*\n', "", scaler.to_json())
 
 
 def exact_moments(column, weights=None):
