@@ -174,16 +174,20 @@ def test_no_rows(cls):
         (np.zeros((3, 2), "M8[s]"), TypeError, "expected numbers, got dtype datetime64"),
         ([["1.5", "x"]], ValueError, "could not convert string to float: .*'x'"),
         ([[1, {}]], TypeError, "float.. argument must be a string or a real number"),
-        (np.matrix([[1.0]]), TypeError, "np.matrix is not supported"),
         ([[1, 2], [3]], ValueError, "inhomogeneous"),
         (None, ValueError, "Expected 2D array"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 def test_what_is_refused(cls, x, error, match):
     with pytest.raises(error, match=f"(?s){match}"):
         cls().fit(x)
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_matrices_are_refused(cls):
+    with pytest.raises(TypeError, match="np.matrix is not supported"):
+        cls().fit(np.matrix([[1.0]]))
 
 
 def test_wrong_columns(cls):

@@ -206,7 +206,7 @@ def test_no_table(cls):
     scaler = cls().fit(arrow(matrix()))
     assert scaler.transform(empty).shape == (0, 4)
     no_batch = pa.RecordBatchReader.from_batches(empty.schema, [])
-    assert_same(cls().partial_fit(no_batch).partial_fit(matrix()), scaler)
+    assert_same(cls().partial_fit(no_batch).partial_fit(arrow(matrix())), scaler)
 
 
 def test_infinities_are_told_by_the_row_of_the_table(cls):
