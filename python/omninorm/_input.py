@@ -68,16 +68,11 @@ def _as_array(x):
 
 
 def _check_shape(array, owner: str, least_rows: int) -> None:
-    shown = np.array2string(array, threshold=20)
-    if array.ndim == 0:
+    if array.ndim < 2:
+        kind = "1D" if array.ndim else "scalar"
         raise ValueError(
-            f"Expected 2D array, got scalar array instead:\narray={shown}.\n"
-            "Reshape your data either using array.reshape(-1, 1) if your data has a single feature "
-            "or array.reshape(1, -1) if it contains a single sample."
-        )
-    if array.ndim == 1:
-        raise ValueError(
-            f"Expected 2D array, got 1D array instead:\narray={shown}.\n"
+            f"Expected 2D array, got {kind} array instead:\n"
+            f"array={np.array2string(array, threshold=20)}.\n"
             "Reshape your data either using array.reshape(-1, 1) if your data has a single feature "
             "or array.reshape(1, -1) if it contains a single sample."
         )

@@ -39,7 +39,7 @@ def test_a_scaler_of_the_command(scaler, flags, frame, tmp_path):
     assert_same(fitted, scaler.fit(frame))
     assert list(fitted.feature_names_in_) == list(frame.columns)
     scale("transform", tmp_path / "s.json", tmp_path / "x.csv", "-o", tmp_path / "y.csv")
-    written = pd.read_csv(tmp_path / "y.csv", float_precision="round_trip")
+    written = np.genfromtxt(tmp_path / "y.csv", delimiter=",", skip_header=1, encoding="utf-8")
     np.testing.assert_array_equal(written, fitted.transform(frame))
 
 
