@@ -45,11 +45,12 @@ void MinMaxScaler::reset() { extremes_.clear(); }
 
 void MinMaxScaler::take(Scaler&& other) { *this = std::move(static_cast<MinMaxScaler&>(other)); }
 
-void MinMaxScaler::add_rows(const Matrix& x, const double* weights, Executor& executor) {
+void MinMaxScaler::add_rows(std::span<const Matrix> parts, const double* weights,
+                            Executor& executor) {
   const std::string op = op_name(*this);
   add_to_copy(
-      op, extremes_, x.columns,
-      [&](ColumnExtremes* columns) {
+      op, extremes_, parts,
+      [&](const Matrix& x, ColumnExtremes* columns) {
         return add_extremes(x, weights, options_.infinite == Infinite::ignore, columns, executor);
       },
       [&](const ColumnExtremes& e, std::int64_t j) { check_extremes(op, e, j); });

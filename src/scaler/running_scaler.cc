@@ -33,10 +33,11 @@ void RunningScaler::reset() { moments_.clear(); }
 
 void RunningScaler::take(Scaler&& other) { *this = std::move(static_cast<RunningScaler&>(other)); }
 
-void RunningScaler::add_rows(const Matrix& x, const double* weights, Executor& executor) {
+void RunningScaler::add_rows(std::span<const Matrix> parts, const double* weights,
+                             Executor& executor) {
   add_to_copy(
-      op_name(*this), moments_, x.columns,
-      [&](RunningMoments* columns) {
+      op_name(*this), moments_, parts,
+      [&](const Matrix& x, RunningMoments* columns) {
         return add_running(x, weights, options_.infinite == Infinite::ignore, options_.alpha,
                            columns, executor);
       },

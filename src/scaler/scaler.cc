@@ -88,24 +88,41 @@ void Scaler::fit(const ConstTensor& x, const ConstTensor& sample_weight, const C
 
 void Scaler::partial_fit(const ConstTensor& x, const ConstTensor& sample_weight,
                          const Context& context) {
+  partial_fit_parts({&x, 1}, sample_weight, context);
+}
+
+void Scaler::partial_fit_parts(std::span<const ConstTensor> parts, const ConstTensor& sample_weight,
+                               const Context& context) {
   const std::string op = op_name(*this);
-  const Matrix matrix = check_matrix(op, "x", x);
-  if (matrix.columns < 1) fail(op, "x with at least one column", "none");
-  if (columns_ >= 0 && matrix.columns != columns_) {
-    fail(op, "x of " + std::to_string(columns_) + " columns, as fitted before",
-         std::to_string(matrix.columns));
+  std::vector<Matrix> matrices;
+  matrices.reserve(parts.size());
+  for (const ConstTensor& x : parts) {
+    matrices.push_back(check_matrix(op, "x", x));
+    if (matrices.back().rows != matrices.front().rows) {
+      fail(op, "parts of x of " + std::to_string(matrices.front().rows) + " rows each",
+           std::to_string(matrices.back().rows));
+    }
   }
-  if (matrix.rows > std::numeric_limits<std::int64_t>::max() - rows_) {
+  const std::int64_t columns = columns_of(matrices);
+  if (columns < 1) fail(op, "x with at least one column", "none");
+  if (columns_ >= 0 && columns != columns_) {
+    fail(op, "x of " + std::to_string(columns_) + " columns, as fitted before",
+         std::to_string(columns));
+  }
+  const std::int64_t rows = matrices.front().rows;
+  if (rows > std::numeric_limits<std::int64_t>::max() - rows_) {
     fail(op, "at most 2^63 - 1 rows in all", "more");
   }
-  const std::vector<double> weights = check_weights(op, sample_weight, matrix.rows);
+  const std::vector<double> weights = check_weights(op, sample_weight, rows);
   Executor& executor = context.executor ? *context.executor : default_executor();
-  add_rows(matrix, weights.empty() ? nullptr : weights.data(), executor);
-  columns_ = matrix.columns;
-  rows_ += matrix.rows;
-  const std::string dtype = omninorm::name(x.dtype);
-  if (fitted_on_.dtype != dtype) {
-    fitted_on_.dtype = fitted_on_.dtype.empty() ? dtype : "mixed";
+  add_rows(matrices, weights.empty() ? nullptr : weights.data(), executor);
+  columns_ = columns;
+  rows_ += rows;
+  for (const ConstTensor& x : parts) {
+    const std::string dtype = omninorm::name(x.dtype);
+    if (fitted_on_.dtype != dtype) {
+      fitted_on_.dtype = fitted_on_.dtype.empty() ? dtype : "mixed";
+    }
   }
 }
 
@@ -164,9 +181,10 @@ void Scaler::apply(const char* call, bool inverse, const ConstTensor& x, const T
     fail(op, "y of the shape of x, " + shape_text({x.sizes.data(), 2}),
          shape_text({y.sizes.data(), 2}));
   }
-  if (may_overlap_itself(y))
+  if (y.elements() != 0 && may_overlap_itself(y)) {
     fail(op, "y with an element of its own at every index",
          "strides " + shape_text({y.strides.data(), 2}));
+  }
   if (!(same_memory(x, y) && x.dtype == y.dtype) && overlap(x, y)) {
     fail(op, "y to be x itself or apart from it", "two that share memory");
   }

@@ -35,6 +35,12 @@ Matrix check_matrix(const std::string& op, const char* name, const ConstTensor& 
   return {x.data, x.dtype == DType::f64, x.sizes[0], x.sizes[1], x.strides[0], x.strides[1]};
 }
 
+std::int64_t columns_of(std::span<const Matrix> parts) {
+  std::int64_t columns = 0;
+  for (const Matrix& part : parts) columns += part.columns;
+  return columns;
+}
+
 std::vector<double> check_weights(const std::string& op, const ConstTensor& weight,
                                   std::int64_t rows) {
   if (!weight.given()) return {};

@@ -13,6 +13,8 @@ std::string op_name(const Scaler& scaler);
 // x as [rows, columns] of f32 or f64 on the CPU.
 Matrix check_matrix(const std::string& op, const char* name, const ConstTensor& x);
 
+std::int64_t columns_of(std::span<const Matrix> parts);
+
 // One finite weight >= 0 for each row, as contiguous doubles; empty where not given.
 std::vector<double> check_weights(const std::string& op, const ConstTensor& weight,
                                   std::int64_t rows);

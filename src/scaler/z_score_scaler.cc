@@ -34,11 +34,12 @@ void ZScoreScaler::reset() { moments_.clear(); }
 
 void ZScoreScaler::take(Scaler&& other) { *this = std::move(static_cast<ZScoreScaler&>(other)); }
 
-void ZScoreScaler::add_rows(const Matrix& x, const double* weights, Executor& executor) {
+void ZScoreScaler::add_rows(std::span<const Matrix> parts, const double* weights,
+                            Executor& executor) {
   const std::string op = op_name(*this);
   add_to_copy(
-      op, moments_, x.columns,
-      [&](ColumnMoments* columns) {
+      op, moments_, parts,
+      [&](const Matrix& x, ColumnMoments* columns) {
         return add_moments(x, weights, options_.infinite == Infinite::ignore, columns, executor);
       },
       [&](const ColumnMoments& m, std::int64_t j) { check_moments(op, m, j); });
