@@ -37,7 +37,9 @@ FitPlan plan_fit(const Matrix& x, bool weighted) {
     plan.tile = std::min(x.columns, kColumnsTile);
   }
   plan.first = kFirstTerms * plan.fold;
-  plan.most = kTerms * plan.fold;
+  // Gathered columns come from the same lines, which should still be there for the next one.
+  const bool gathers = !plan.by_rows && x.row_stride != 1;
+  plan.most = gathers ? plan.first : kTerms * plan.fold;
   plan.task_rows = std::max(plan.most, kTaskElements / plan.tile / plan.most * plan.most);
   return plan;
 }
