@@ -1,34 +1,40 @@
-# torch from the Python environment that OMNINORM_PYTHON names (./dev sets it).
+# torch from the Python environment that OMNINORM_PYTHON names. OMNINORM_TORCH=AUTO becomes ON where
+# the right one is there, else OFF.
 #
 # torch's own TorchConfig.cmake is not used: with a CUDA build of torch (what pip installs by default)
 # it stops unless the whole CUDA toolkit is there too, which nothing here needs.
 set(OMNINORM_TORCH_VERSION 2.13)
-if(NOT OMNINORM_PYTHON AND SKBUILD)
-  set(OMNINORM_PYTHON "${Python_EXECUTABLE}")  # pip's
-endif()
-if(NOT OMNINORM_PYTHON)
-  set(OMNINORM_PYTHON "$ENV{OMNINORM_PYTHON}")
-endif()
 set(omninorm_torch_advice
     "./dev sets this up; by hand, pip install 'torch==${OMNINORM_TORCH_VERSION}.*' and set OMNINORM_PYTHON to that Python, or configure with -DOMNINORM_TORCH=OFF")
 if(SKBUILD)
   set(omninorm_torch_advice
       "Install torch ${OMNINORM_TORCH_VERSION} first, then run pip install --no-build-isolation .")
 endif()
+function(omninorm_no_torch reason)
+  if(NOT OMNINORM_TORCH STREQUAL AUTO)
+    message(FATAL_ERROR "omninorm: ${reason}. ${omninorm_torch_advice}")
+  endif()
+  message(STATUS "omninorm: ${reason}. Building without torch's operators")
+  set(OMNINORM_TORCH OFF PARENT_SCOPE)
+endfunction()
 if(NOT OMNINORM_PYTHON)
-  message(FATAL_ERROR "omninorm: expected a Python that has torch ${OMNINORM_TORCH_VERSION}, got none. ${omninorm_torch_advice}")
+  omninorm_no_torch("expected a Python that has torch ${OMNINORM_TORCH_VERSION}, got none")
+  return()
 endif()
 execute_process(
   COMMAND ${OMNINORM_PYTHON} -c "import importlib.metadata as m, importlib.util as u; print(m.version('torch') + ';' + u.find_spec('torch').submodule_search_locations[0], end='')"
   OUTPUT_VARIABLE omninorm_torch_found RESULT_VARIABLE omninorm_torch_missing ERROR_QUIET)
 if(omninorm_torch_missing)
-  message(FATAL_ERROR "omninorm: ${OMNINORM_PYTHON} has no torch. ${omninorm_torch_advice}")
+  omninorm_no_torch("${OMNINORM_PYTHON} has no torch")
+  return()
 endif()
 list(GET omninorm_torch_found 0 omninorm_torch_version)
 list(GET omninorm_torch_found 1 omninorm_torch_root)
 if(NOT omninorm_torch_version MATCHES "^${OMNINORM_TORCH_VERSION}\\.")
-  message(FATAL_ERROR "omninorm: expected torch ${OMNINORM_TORCH_VERSION}, got ${omninorm_torch_version} from ${OMNINORM_PYTHON}. ${omninorm_torch_advice}")
+  omninorm_no_torch("expected torch ${OMNINORM_TORCH_VERSION}, got ${omninorm_torch_version} from ${OMNINORM_PYTHON}")
+  return()
 endif()
+set(OMNINORM_TORCH ON)
 message(STATUS "omninorm: torch ${omninorm_torch_version} in ${omninorm_torch_root}")
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 

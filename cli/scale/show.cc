@@ -10,7 +10,9 @@
 #include "cli/parse.h"
 #include "cli/program.h"
 #include "cli/scale/common.h"
+#include "cli/scale/show_html.h"
 #include "cli/scale/verbs.h"
+#include "src/core/atomic_file.h"
 
 namespace omninorm::cli {
 namespace {
@@ -21,7 +23,8 @@ constexpr const char* examples = R"(
 Examples:
   omninorm scale show scaler.json
   omninorm scale show scaler.json --json | jq '.columns[] | select(.constant)'
-  omninorm scale fit train.csv | omninorm scale show -)";
+  omninorm scale fit train.csv | omninorm scale show -
+  omninorm scale show scaler.json --data test.csv --html)";
 
 // What a kind of scaler tells of a column, beside what all tell: names and values.
 using Values = std::vector<std::pair<const char*, double>>;
@@ -119,18 +122,22 @@ std::string table_text(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
+std::string options_text(const Scaler& scaler) {
+  const ordered_json options = options_of(scaler);
+  std::vector<std::string> words;
+  for (const auto& [name, value] : options.items()) {
+    words.push_back(name + " " + (value.is_string() ? value.get<std::string>() : value.dump()));
+  }
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
 std::string text_of(const Scaler& scaler) {
   const FittedOn& on = scaler.fitted_on();
   const std::int64_t count = std::max<std::int64_t>(0, scaler.columns());
   std::string text =
       fmt::format("{} scaler of {} column{}, fitted on {} rows{}\n", scaler.kind(), count,
                   count == 1 ? "" : "s", scaler.rows(), on.dtype.empty() ? "" : " of " + on.dtype);
-  const ordered_json options = options_of(scaler);
-  std::vector<std::string> words;
-  for (const auto& [name, value] : options.items()) {
-    words.push_back(name + " " + (value.is_string() ? value.get<std::string>() : value.dump()));
-  }
-  text += fmt::format("options: {}\n", fmt::join(words, ", "));
+  text += "options: " + options_text(scaler) + "\n";
   if (!on.time.empty()) text += "time: " + on.time + "\n";
   for (const std::string& source : on.sources) text += "from: " + source + "\n";
   std::vector<std::vector<std::string>> rows;
@@ -151,6 +158,20 @@ std::string text_of(const Scaler& scaler) {
   return text + (rows.empty() ? "" : "\n") + table_text(rows);
 }
 
+void write_page(const Scaler& scaler, const std::string& file, const std::string& data,
+                const std::string& out, const TableFlags& flags) {
+  if (scaler.columns() <= 0) {
+    throw UsageError(fmt::format("{}: nothing was fitted yet: there are no columns to show", file));
+  }
+  const ScalePage page = scale_page(scaler, file, options_text(scaler), data, flags);
+  internal::write_file_atomically(out, page.html);
+  if (flags.quiet) {
+    fmt::print("{}\n", out);
+  } else {
+    fmt::print("{}\npage: {}\n", page.headline, out);
+  }
+}
+
 }  // namespace
 
 int run_scale_show(int argc, char** argv) {
@@ -158,12 +179,29 @@ int run_scale_show(int argc, char** argv) {
                "omninorm scale show");
   std::string file;
   bool json = false;
+  TableFlags table;
+  std::string data, html;
   app.add_option("scaler", file, "the file that scale fit wrote; - is standard input")->required();
   app.add_flag("--json", json, "print one JSON object");
+  app.add_option("--data", data, "with --html: a table, which is read twice")->type_name("FILE");
+  CLI::Option* const page =
+      app.add_option("--html", html,
+                     "write a page of the table's columns before and after scaling [the table's "
+                     "name, .html]")
+          ->type_name("FILE")
+          ->expected(0, 1);
+  table.add_to(app);
   app.footer(examples);
   parse_arguments(app, argc, argv);
+  if ((page->count() > 0) != !data.empty()) {
+    throw UsageError("scale show: --data and --html go together: a table, and the page about it");
+  }
+  if (page->count() > 0 && json)
+    throw UsageError("scale show: expected --html or --json, got both");
   const std::unique_ptr<Scaler> scaler = read_state(file);
-  if (json) {
+  if (page->count() > 0) {
+    write_page(*scaler, file, data, html.empty() ? page_name(data) : html, table);
+  } else if (json) {
     fmt::print("{}\n",
                json_of(*scaler).dump(2, ' ', false, ordered_json::error_handler_t::replace));
   } else {

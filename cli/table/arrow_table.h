@@ -4,16 +4,18 @@
 #include <memory>
 #include <string>
 
+#include "cli/table/byte_sink.h"
+#include "cli/table/byte_source.h"
 #include "cli/table/table.h"
 
 namespace omninorm::cli {
 
 // `format` is "parquet", "arrow" or "feather". Throws UsageError, with what to do about it, where
 // this build or this machine cannot read and write them.
-std::unique_ptr<TableReader> open_arrow_table(const std::string& path, const ReadOptions& options,
+std::unique_ptr<TableReader> open_arrow_table(std::unique_ptr<ByteSource> source,
+                                              const ReadOptions& options,
                                               const std::string& format);
-std::unique_ptr<TableWriter> create_arrow_table(const std::string& path, const Schema& schema,
-                                                const ReadOptions& options,
-                                                const std::string& format);
+std::unique_ptr<TableWriter> create_arrow_table(std::unique_ptr<ByteSink> sink,
+                                                const Schema& schema, const std::string& format);
 
 }  // namespace omninorm::cli

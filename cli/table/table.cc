@@ -33,7 +33,7 @@ std::string lower(std::string text) {
 std::string format_of_bytes(std::string_view start) {
   if (start.starts_with("\x93NUMPY")) return "npy";
   if (start.starts_with("PAR1")) return "parquet";
-  if (start.starts_with("ARROW1")) return "arrow";
+  if (start.starts_with("ARROW1") || start.starts_with("\xff\xff\xff\xff")) return "arrow";
   return "csv";
 }
 
@@ -43,13 +43,6 @@ ReadOptions with_delimiter(ReadOptions options, const std::string& format) {
 }
 
 }  // namespace
-
-std::int64_t rows_of_batch(const ReadOptions& options, std::size_t columns) {
-  if (options.batch_rows > 0) return options.batch_rows;
-  constexpr std::int64_t values = 1 << 19, least = 16, most = 1 << 16;
-  return std::clamp(values / std::max<std::int64_t>(1, static_cast<std::int64_t>(columns)), least,
-                    most);
-}
 
 std::string table_format(const std::string& path, const std::string& given) {
   const auto known = [](const std::string& word) {
@@ -75,10 +68,9 @@ std::string table_format(const std::string& path, const std::string& given) {
 std::unique_ptr<TableReader> open_table(const std::string& path, const ReadOptions& options,
                                         const std::string& given) {
   std::string format = table_format(path, given);
-  if (of_arrow(format)) return open_arrow_table(path, options, format);
   std::unique_ptr<ByteSource> source = open_bytes(path);
   if (format.empty()) format = format_of_bytes(source->peek(8));
-  if (of_arrow(format)) return open_arrow_table(path, options, format);
+  if (of_arrow(format)) return open_arrow_table(std::move(source), options, format);
   if (format == "npy") return open_npy(std::move(source), options);
   return open_csv(std::move(source), with_delimiter(options, format));
 }
@@ -91,7 +83,7 @@ std::unique_ptr<TableWriter> create_table(const std::string& path, const Schema&
         fmt::format("{}: the name does not tell the format to write; valid endings: .{}", path,
                     fmt::join(formats, ", .")));
   }
-  if (of_arrow(format)) return create_arrow_table(path, schema, options, format);
+  if (of_arrow(format)) return create_arrow_table(create_bytes(path), schema, format);
   if (format == "npy") return create_npy(create_bytes(path), schema);
   return create_csv(create_bytes(path), schema, with_delimiter(options, format));
 }

@@ -2,6 +2,7 @@
 // knows formats and no format knows verbs.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -73,7 +74,12 @@ struct ReadOptions {
 
 // Rows of a batch of a table of so many columns: about 4 MB of doubles. The same for every format,
 // so that the same numbers are fitted in the same parts, to the same bits.
-std::int64_t rows_of_batch(const ReadOptions& options, std::size_t columns);
+inline std::int64_t rows_of_batch(const ReadOptions& options, std::size_t columns) {
+  if (options.batch_rows > 0) return options.batch_rows;
+  constexpr std::int64_t values = 1 << 19, least = 16, most = 1 << 16;
+  return std::clamp(values / std::max<std::int64_t>(1, static_cast<std::int64_t>(columns)), least,
+                    most);
+}
 
 // Throws UsageError for a file that does not hold what it should (with row, column and cell), and
 // std::system_error with the path for one that cannot be read.

@@ -113,6 +113,11 @@ class Scaler {
   void partial_fit(const ConstTensor& x, const ConstTensor& sample_weight = {},
                    const Context& context = {});
 
+  // The same with x in parts that lie side by side, each [rows, columns of that part]: tables that
+  // keep every column by itself have it so.
+  void partial_fit_parts(std::span<const ConstTensor> parts, const ConstTensor& sample_weight = {},
+                         const Context& context = {});
+
   // Takes in what another scaler with the same options has seen. a.merge(b) and b.merge(a) have the
   // same state, bit for bit. A scaler that has seen nothing is neutral. RunningScaler throws: what
   // it forgot depends on the order of rows.
@@ -149,7 +154,8 @@ class Scaler {
   // What a kind of scaler adds; the checks are done. take() moves what another of its kind holds.
   virtual void reset() = 0;
   virtual void take(Scaler&& other) = 0;
-  virtual void add_rows(const internal::Matrix& x, const double* weights, Executor& executor) = 0;
+  virtual void add_rows(std::span<const internal::Matrix> parts, const double* weights,
+                        Executor& executor) = 0;
   virtual void add_scaler(const Scaler& other) = 0;
   virtual internal::ScaleColumn column_transform(std::int64_t j, bool inverse) const = 0;
   virtual void write_json(internal::ScalerJson& json) const = 0;
@@ -195,7 +201,8 @@ class ZScoreScaler final : public Scaler {
  protected:
   void reset() override;
   void take(Scaler&& other) override;
-  void add_rows(const internal::Matrix& x, const double* weights, Executor& executor) override;
+  void add_rows(std::span<const internal::Matrix> parts, const double* weights,
+                Executor& executor) override;
   void add_scaler(const Scaler&) override;
   internal::ScaleColumn column_transform(std::int64_t j, bool inverse) const override;
   void write_json(internal::ScalerJson& json) const override;
@@ -233,7 +240,8 @@ class MinMaxScaler final : public Scaler {
  protected:
   void reset() override;
   void take(Scaler&& other) override;
-  void add_rows(const internal::Matrix& x, const double* weights, Executor& executor) override;
+  void add_rows(std::span<const internal::Matrix> parts, const double* weights,
+                Executor& executor) override;
   void add_scaler(const Scaler&) override;
   internal::ScaleColumn column_transform(std::int64_t j, bool inverse) const override;
   void write_json(internal::ScalerJson& json) const override;
@@ -287,7 +295,8 @@ class RunningScaler final : public Scaler {
  protected:
   void reset() override;
   void take(Scaler&& other) override;
-  void add_rows(const internal::Matrix& x, const double* weights, Executor& executor) override;
+  void add_rows(std::span<const internal::Matrix> parts, const double* weights,
+                Executor& executor) override;
   void add_scaler(const Scaler&) override;
   internal::ScaleColumn column_transform(std::int64_t j, bool inverse) const override;
   void write_json(internal::ScalerJson& json) const override;

@@ -10,10 +10,9 @@ In float32, results differ from torch's by the rounding of sums alone: outputs b
 the largest, gradients by about 1e-5. In bfloat16 and float16 they are more exact than torch's.
 """
 
-import torch
-from torch import Tensor
+from omninorm._library import ops, torch  # says what is missing where torch is
 
-from omninorm._library import ops
+Tensor = torch.Tensor
 
 __all__ = [
     "AddLayerNorm",

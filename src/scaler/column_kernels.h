@@ -1,6 +1,8 @@
-// The loops over data of the scalers.
+// The loops over data of the scalers: how a matrix is cut into tasks and blocks. The inner loops
+// are those of block_kernels.h and scale_kernels.h.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "omninorm/scaler.h"
@@ -13,6 +15,19 @@ struct BasicMatrix {
   bool f64 = false;  // else f32
   std::int64_t rows = 0, columns = 0;
   std::int64_t row_stride = 0, column_stride = 0;  // in elements
+
+  std::int64_t element_bytes() const { return f64 ? 8 : 4; }
+
+  Pointer at(std::int64_t row, std::int64_t column) const {
+    using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>,
+                                    const std::byte, std::byte>;
+    return static_cast<Byte*>(data) + (row * row_stride + column * column_stride) * element_bytes();
+  }
+
+  double value(std::int64_t row, std::int64_t column) const {
+    const void* p = at(row, column);
+    return f64 ? *static_cast<const double*>(p) : *static_cast<const float*>(p);
+  }
 };
 using Matrix = BasicMatrix<const void*>;
 using MutableMatrix = BasicMatrix<void*>;
@@ -32,11 +47,13 @@ struct BadValue {
   enum class Kind : std::uint8_t { none, infinite, too_large } kind = Kind::none;
   std::int64_t row = -1, column = -1;
   double value = 0;
+
+  explicit operator bool() const { return kind != Kind::none; }
 };
 
 // Takes the rows of x into `columns`, one entry a column. NaN is left out, infinities too where
-// `ignore_infinite`. `weights`, one a row, may be null: 1. After a bad value `columns` is
-// undefined. The same bits for every executor.
+// `ignore_infinite`. `weights`, one a row, may be null: 1; a row of weight 0 is not looked at.
+// After a bad value `columns` is undefined. The same bits for every executor.
 BadValue add_moments(const Matrix& x, const double* weights, bool ignore_infinite,
                      ColumnMoments* columns, Executor& executor);
 BadValue add_extremes(const Matrix& x, const double* weights, bool ignore_infinite,

@@ -14,7 +14,8 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 double range_of(const ColumnExtremes& e) { return e.maximum - e.minimum; }
 
-void check_range(const std::string& op, const ColumnExtremes& e, std::int64_t j) {
+void check_extremes(const std::string& op, const ColumnExtremes& e, std::int64_t j) {
+  check_count(op, e.count, j);
   if (std::isfinite(range_of(e))) return;
   fail(
       op, "a range that fits a double",
@@ -44,15 +45,15 @@ void MinMaxScaler::reset() { extremes_.clear(); }
 
 void MinMaxScaler::take(Scaler&& other) { *this = std::move(static_cast<MinMaxScaler&>(other)); }
 
-void MinMaxScaler::add_rows(const Matrix& x, const double* weights, Executor& executor) {
+void MinMaxScaler::add_rows(std::span<const Matrix> parts, const double* weights,
+                            Executor& executor) {
   const std::string op = op_name(*this);
-  add_to_copy(op, extremes_, x.columns, [&](ColumnExtremes* columns) {
-    const BadValue bad =
-        add_extremes(x, weights, options_.infinite == Infinite::ignore, columns, executor);
-    check_values(op, bad);
-    for (std::int64_t j = 0; j < x.columns; ++j) check_range(op, columns[j], j);
-    return bad;
-  });
+  add_to_copy(
+      op, extremes_, parts,
+      [&](const Matrix& x, ColumnExtremes* columns) {
+        return add_extremes(x, weights, options_.infinite == Infinite::ignore, columns, executor);
+      },
+      [&](const ColumnExtremes& e, std::int64_t j) { check_extremes(op, e, j); });
 }
 
 void MinMaxScaler::add_scaler(const Scaler& scaler) {
@@ -60,7 +61,7 @@ void MinMaxScaler::add_scaler(const Scaler& scaler) {
   const std::string op = op_name(*this);
   check_same_options(op, options_, other.options_);
   merge_columns(extremes_, other.extremes_,
-                [&](const ColumnExtremes& e, std::int64_t j) { check_range(op, e, j); });
+                [&](const ColumnExtremes& e, std::int64_t j) { check_extremes(op, e, j); });
 }
 
 ColumnSummary MinMaxScaler::summary(std::int64_t j) const {
@@ -83,7 +84,8 @@ ScaleColumn MinMaxScaler::column_transform(std::int64_t j, bool inverse) const {
   ScaleColumn column;
   if (inverse) {
     column.subtract = {options_.low, 0};
-    column.multiply = s.scale / target;
+    // Finite, for where 0 stands for every fitted value.
+    column.multiply = std::min(s.scale / target, std::numeric_limits<double>::max());
     column.add = {s.center, 0};
   } else {
     column.subtract = {s.center, 0};

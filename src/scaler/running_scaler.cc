@@ -33,11 +33,15 @@ void RunningScaler::reset() { moments_.clear(); }
 
 void RunningScaler::take(Scaler&& other) { *this = std::move(static_cast<RunningScaler&>(other)); }
 
-void RunningScaler::add_rows(const Matrix& x, const double* weights, Executor& executor) {
-  add_to_copy(op_name(*this), moments_, x.columns, [&](RunningMoments* columns) {
-    return add_running(x, weights, options_.infinite == Infinite::ignore, options_.alpha, columns,
-                       executor);
-  });
+void RunningScaler::add_rows(std::span<const Matrix> parts, const double* weights,
+                             Executor& executor) {
+  add_to_copy(
+      op_name(*this), moments_, parts,
+      [&](const Matrix& x, RunningMoments* columns) {
+        return add_running(x, weights, options_.infinite == Infinite::ignore, options_.alpha,
+                           columns, executor);
+      },
+      [](const RunningMoments&, std::int64_t) {});
 }
 
 void RunningScaler::add_scaler(const Scaler&) {

@@ -40,43 +40,89 @@ ColumnMoments merge(const ColumnMoments& a, const ColumnMoments& b) {
 ColumnExtremes merge(const ColumnExtremes& a, const ColumnExtremes& b) {
   if (a.count.high == 0) return b;
   if (b.count.high == 0) return a;
-  // -0 and 0 are equal: + makes the result the same for both orders.
-  const auto least = [](double x, double y) { return x == y ? x + 0.0 : std::min(x, y); };
-  return {a.count + b.count, least(a.minimum, b.minimum), -least(-a.maximum, -b.maximum)};
+  // -0 and 0 are equal: + 0 makes the result the same for both orders.
+  return {a.count + b.count, std::min(a.minimum, b.minimum) + 0.0,
+          std::max(a.maximum, b.maximum) + 0.0};
 }
+
+namespace {
+
+void check_same_names(const std::string& op, const std::vector<std::string>& a,
+                      const std::vector<std::string>& b) {
+  if (a.empty() || b.empty()) return;
+  if (a.size() != b.size()) {
+    fail(op, std::to_string(a.size()) + " column names in both scalers", std::to_string(b.size()));
+  }
+  for (std::size_t j = 0; j < a.size(); ++j) {
+    if (a[j] == b[j]) continue;
+    fail(op, "column " + std::to_string(j) + " to be \"" + a[j] + "\" in both scalers",
+         "\"" + b[j] + "\"");
+  }
+}
+
+FittedOn joined(FittedOn on, const FittedOn& other) {
+  if (on.dtype.empty()) {  // nothing was fitted here yet
+    on.table_columns = other.table_columns;
+  } else if (!other.dtype.empty() && on.table_columns != other.table_columns) {
+    on.table_columns.clear();
+  }
+  if (on.column_names.empty()) on.column_names = other.column_names;
+  if (on.dtype.empty()) on.dtype = other.dtype;
+  if (!other.dtype.empty() && on.dtype != other.dtype) on.dtype = "mixed";
+  on.time = std::max(on.time, other.time);
+  on.sources.insert(on.sources.end(), other.sources.begin(), other.sources.end());
+  return on;
+}
+
+}  // namespace
 
 void Scaler::fit(const ConstTensor& x, const ConstTensor& sample_weight, const Context& context) {
   const std::unique_ptr<Scaler> fresh = clone();
   fresh->reset();
   fresh->columns_ = -1;
   fresh->rows_ = 0;
-  fresh->fitted_on_.dtype.clear();
-  fresh->fitted_on_.column_names.clear();
-  fresh->fitted_on_.table_columns.clear();
+  fresh->fitted_on_ = {};
   fresh->partial_fit(x, sample_weight, context);
   take(std::move(*fresh));
 }
 
 void Scaler::partial_fit(const ConstTensor& x, const ConstTensor& sample_weight,
                          const Context& context) {
+  partial_fit_parts({&x, 1}, sample_weight, context);
+}
+
+void Scaler::partial_fit_parts(std::span<const ConstTensor> parts, const ConstTensor& sample_weight,
+                               const Context& context) {
   const std::string op = op_name(*this);
-  const Matrix matrix = check_matrix(op, "x", x);
-  if (matrix.columns < 1) fail(op, "x with at least one column", "none");
-  if (columns_ >= 0 && matrix.columns != columns_) {
-    fail(op, "x of " + std::to_string(columns_) + " columns, as fitted before",
-         std::to_string(matrix.columns));
+  std::vector<Matrix> matrices;
+  matrices.reserve(parts.size());
+  for (const ConstTensor& x : parts) {
+    matrices.push_back(check_matrix(op, "x", x));
+    if (matrices.back().rows != matrices.front().rows) {
+      fail(op, "parts of x of " + std::to_string(matrices.front().rows) + " rows each",
+           std::to_string(matrices.back().rows));
+    }
   }
-  if (matrix.rows > std::numeric_limits<std::int64_t>::max() - rows_) {
+  const std::int64_t columns = columns_of(matrices);
+  if (columns < 1) fail(op, "x with at least one column", "none");
+  if (columns_ >= 0 && columns != columns_) {
+    fail(op, "x of " + std::to_string(columns_) + " columns, as fitted before",
+         std::to_string(columns));
+  }
+  const std::int64_t rows = matrices.front().rows;
+  if (rows > std::numeric_limits<std::int64_t>::max() - rows_) {
     fail(op, "at most 2^63 - 1 rows in all", "more");
   }
-  const std::vector<double> weights = check_weights(op, sample_weight, matrix.rows);
+  const std::vector<double> weights = check_weights(op, sample_weight, rows);
   Executor& executor = context.executor ? *context.executor : default_executor();
-  add_rows(matrix, weights.empty() ? nullptr : weights.data(), executor);
-  columns_ = matrix.columns;
-  rows_ += matrix.rows;
-  const std::string dtype = omninorm::name(x.dtype);
-  if (fitted_on_.dtype != dtype) {
-    fitted_on_.dtype = fitted_on_.dtype.empty() ? dtype : "mixed";
+  add_rows(matrices, weights.empty() ? nullptr : weights.data(), executor);
+  columns_ = columns;
+  rows_ += rows;
+  for (const ConstTensor& x : parts) {
+    const std::string dtype = omninorm::name(x.dtype);
+    if (fitted_on_.dtype != dtype) {
+      fitted_on_.dtype = fitted_on_.dtype.empty() ? dtype : "mixed";
+    }
   }
 }
 
@@ -89,15 +135,7 @@ void Scaler::merge(const Scaler& other) {
     fail(op, "a scaler of " + std::to_string(columns_) + " columns to merge",
          std::to_string(other.columns_));
   }
-  const auto& names = fitted_on_.column_names;
-  const auto& others = other.fitted_on_.column_names;
-  if (!names.empty() && !others.empty()) {
-    for (std::size_t j = 0; j < std::min(names.size(), others.size()); ++j) {
-      if (names[j] == others[j]) continue;
-      fail(op, "column " + std::to_string(j) + " to be \"" + names[j] + "\" in both scalers",
-           "\"" + others[j] + "\"");
-    }
-  }
+  check_same_names(op, fitted_on_.column_names, other.fitted_on_.column_names);
   if (other.rows_ > std::numeric_limits<std::int64_t>::max() - rows_) {
     fail(op, "at most 2^63 - 1 rows in all", "more");
   }
@@ -105,22 +143,11 @@ void Scaler::merge(const Scaler& other) {
     merge(*clone());
     return;
   }
+  FittedOn on = joined(fitted_on_, other.fitted_on_);
   add_scaler(other);
   rows_ += other.rows_;
   columns_ = std::max(columns_, other.columns_);
-  FittedOn& on = fitted_on_;
-  if (on.dtype.empty()) {  // nothing was fitted here yet
-    on.table_columns = other.fitted_on_.table_columns;
-  } else if (!other.fitted_on_.dtype.empty() &&
-             on.table_columns != other.fitted_on_.table_columns) {
-    on.table_columns.clear();
-  }
-  if (on.column_names.empty()) on.column_names = others;
-  if (on.dtype.empty()) on.dtype = other.fitted_on_.dtype;
-  if (!other.fitted_on_.dtype.empty() && on.dtype != other.fitted_on_.dtype) on.dtype = "mixed";
-  on.time = std::max(on.time, other.fitted_on_.time);
-  on.sources.insert(on.sources.end(), other.fitted_on_.sources.begin(),
-                    other.fitted_on_.sources.end());
+  fitted_on_ = std::move(on);
 }
 
 void Scaler::transform(const ConstTensor& x, const Tensor& y, std::span<const std::int64_t> columns,
@@ -154,9 +181,10 @@ void Scaler::apply(const char* call, bool inverse, const ConstTensor& x, const T
     fail(op, "y of the shape of x, " + shape_text({x.sizes.data(), 2}),
          shape_text({y.sizes.data(), 2}));
   }
-  if (may_overlap_itself(y))
+  if (y.elements() != 0 && may_overlap_itself(y)) {
     fail(op, "y with an element of its own at every index",
          "strides " + shape_text({y.strides.data(), 2}));
+  }
   if (!(same_memory(x, y) && x.dtype == y.dtype) && overlap(x, y)) {
     fail(op, "y to be x itself or apart from it", "two that share memory");
   }

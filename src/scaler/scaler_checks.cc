@@ -4,12 +4,16 @@
 
 #include "src/core/check.h"
 #include "src/core/norm_checks.h"
+#include "src/scaler/double_double.h"
 
 namespace omninorm::internal {
 
 std::string op_name(const Scaler& scaler) { return std::string(scaler.kind()) + "_scaler"; }
 
 namespace {
+
+constexpr double kMostCount = 0x1p500;
+constexpr const char* kCounts = "0, or from 2^-500 to 2^500";
 
 void check_float(const std::string& op, const char* name, const ConstTensor& x) {
   if (x.dtype == DType::f32 || x.dtype == DType::f64) return;
@@ -31,6 +35,12 @@ Matrix check_matrix(const std::string& op, const char* name, const ConstTensor& 
   return {x.data, x.dtype == DType::f64, x.sizes[0], x.sizes[1], x.strides[0], x.strides[1]};
 }
 
+std::int64_t columns_of(std::span<const Matrix> parts) {
+  std::int64_t columns = 0;
+  for (const Matrix& part : parts) columns += part.columns;
+  return columns;
+}
+
 std::vector<double> check_weights(const std::string& op, const ConstTensor& weight,
                                   std::int64_t rows) {
   if (!weight.given()) return {};
@@ -42,6 +52,7 @@ std::vector<double> check_weights(const std::string& op, const ConstTensor& weig
   }
   check_memory(op.c_str(), "sample_weight", weight);
   std::vector<double> weights(static_cast<std::size_t>(rows));
+  double sum = 0;
   for (std::int64_t i = 0; i < rows; ++i) {
     const std::int64_t at = i * weight.strides[0];
     const double value = weight.dtype == DType::f64 ? static_cast<const double*>(weight.data)[at]
@@ -52,8 +63,18 @@ std::vector<double> check_weights(const std::string& op, const ConstTensor& weig
                        i, -1, value);
     }
     weights[static_cast<std::size_t>(i)] = value;
+    sum += value;
+  }
+  if (sum != 0 && !(sum >= kLeastCount && sum <= kMostCount)) {
+    fail(op, std::string("weights whose sum is ") + kCounts, number_text(sum));
   }
   return weights;
+}
+
+void check_count(const std::string& op, DoubleDouble count, std::int64_t j) {
+  if (count.high == 0 || (count.high >= kLeastCount && is_finite(count))) return;
+  fail(op, std::string("weights whose sum is ") + kCounts,
+       number_text(count.high) + " in column " + std::to_string(j));
 }
 
 void check_values(const std::string& op, const BadValue& bad) {
@@ -65,7 +86,7 @@ void check_values(const std::string& op, const BadValue& bad) {
       "[" + op + "] expected " +
           (infinite ? "finite values, or NaN for missing ones"
                     : "values whose squared deviations fit a double (below about 1e153)") +
-          ", got " + number_text(bad.value) + where + (infinite ? "" : " or near it") +
+          ", got " + number_text(bad.value) + where +
           (infinite ? "; leave infinities out with Infinite::ignore" : ""),
       bad.row, bad.column, bad.value);
 }

@@ -70,6 +70,14 @@ DoubleDouble two_at_least_0(const json& object, const std::string& where, const 
   return value;
 }
 
+DoubleDouble count_of(const json& column, const std::string& where) {
+  const DoubleDouble count = two_at_least_0(column, where, "count");
+  if (count.high != 0 && count.high < kLeastCount) {
+    refuse(where + ".count", "0, or 2^-500 and more", number_text(count.high));
+  }
+  return count;
+}
+
 bool truth_of(const json& object, const std::string& where, const char* key) {
   const json& value = member(object, where, key);
   if (!value.is_boolean()) refuse(where + "." + key, "true or false", shown(value));
@@ -112,17 +120,21 @@ std::vector<std::string> texts_of(const json& object, const std::string& where, 
 }
 
 ColumnMoments moments_of(const json& column, const std::string& where) {
-  ColumnMoments m{two_at_least_0(column, where, "count"), two_doubles(column, where, "mean"),
+  ColumnMoments m{count_of(column, where), two_doubles(column, where, "mean"),
                   two_at_least_0(column, where, "m2")};
   if (m.count.high == 0 && m != ColumnMoments{}) {
     refuse(where, "mean and m2 of 0 where count is 0", "others");
+  }
+  if (m.count.high != 0 && !std::isfinite(m.m2.high / m.count.high)) {
+    refuse(where, "a variance that fits a double",
+           number_text(m.m2.high) + " over a count of " + number_text(m.count.high));
   }
   return m;
 }
 
 ColumnExtremes extremes_of(const json& column, const std::string& where) {
   ColumnExtremes e;
-  e.count = two_at_least_0(column, where, "count");
+  e.count = count_of(column, where);
   if (e.count.high == 0) return e;
   e.minimum = number_of(column, where, "minimum");
   e.maximum = number_of(column, where, "maximum");
@@ -158,6 +170,23 @@ FittedOn fitted_on_of(const json& object) {
   on.time = text_of(object, "fitted_on", "time");
   on.sources = texts_of(object, "fitted_on", "sources");
   return on;
+}
+
+// A file must not hold what cannot be read back as it was.
+void check_names(const std::string& op, const std::vector<std::string>& names,
+                 std::int64_t columns) {
+  if (names.empty()) return;
+  const std::int64_t count = std::max<std::int64_t>(columns, 0);
+  if (static_cast<std::int64_t>(names.size()) != count) {
+    fail(op, std::to_string(count) + " column names or none", std::to_string(names.size()));
+  }
+  for (std::size_t j = 0; j < names.size(); ++j) {
+    try {
+      static_cast<void>(json(names[j]).dump());
+    } catch (const json::exception&) {
+      fail(op, "column names in UTF-8", shown(names[j]) + " for column " + std::to_string(j));
+    }
+  }
 }
 
 }  // namespace
@@ -228,6 +257,7 @@ using namespace internal;
 
 // One line for each column, so that a wide file can still be read, and compared, by lines.
 std::string Scaler::to_json() const {
+  check_names(op_name(*this), fitted_on_.column_names, columns_);
   ScalerJson parts;
   write_json(parts);
   const auto line = [](const ordered_json& value) {

@@ -7,6 +7,7 @@
 
 #include "src/core/check.h"
 #include "src/scaler/column_kernels.h"
+#include "src/scaler/fit_plan.h"
 #include "src/scaler/scaler_checks.h"
 
 namespace omninorm::internal {
@@ -21,13 +22,23 @@ nlohmann::ordered_json pair_of(DoubleDouble value);
 const char* name(Infinite infinite);
 const char* name(Variance variance);
 
-// Takes rows into a copy of the columns' state by `add(columns)`, and keeps it if all was well.
-template <class Column, class Add>
-void add_to_copy(const std::string& op, std::vector<Column>& state, std::int64_t columns,
-                 Add&& add) {
+// Takes rows into a copy of the columns' state, part by part by `add(part, its columns)`, and keeps
+// it if all was well; `check(column, j)` throws for a result that cannot be.
+template <class Column, class Add, class Check>
+void add_to_copy(const std::string& op, std::vector<Column>& state, std::span<const Matrix> parts,
+                 Add&& add, Check&& check) {
   std::vector<Column> next = state;
-  next.resize(static_cast<std::size_t>(columns));
-  check_values(op, add(next.data()));
+  next.resize(static_cast<std::size_t>(columns_of(parts)));
+  BadValue worst;
+  std::int64_t first = 0;
+  for (const Matrix& x : parts) {
+    BadValue bad = add(x, next.data() + first);
+    if (bad) bad.column += first;
+    keep_first(worst, bad);
+    first += x.columns;
+  }
+  check_values(op, worst);
+  for (std::size_t j = 0; j < next.size(); ++j) check(next[j], static_cast<std::int64_t>(j));
   state = std::move(next);
 }
 

@@ -16,6 +16,12 @@ bool resolved(double deviation, double mean) {
   return deviation > std::max(std::ldexp(std::abs(mean), -98), 0x1p-500);
 }
 
+void check_moments(const std::string& op, const ColumnMoments& m, std::int64_t j) {
+  check_count(op, m.count, j);
+  if (is_finite(m.mean) && is_finite(m.m2)) return;
+  fail(op, "squared deviations that fit a double", "an overflow in column " + std::to_string(j));
+}
+
 }  // namespace
 
 ZScoreScaler::ZScoreScaler(const ZScoreOptions& options) : options_(options) {}
@@ -28,20 +34,23 @@ void ZScoreScaler::reset() { moments_.clear(); }
 
 void ZScoreScaler::take(Scaler&& other) { *this = std::move(static_cast<ZScoreScaler&>(other)); }
 
-void ZScoreScaler::add_rows(const Matrix& x, const double* weights, Executor& executor) {
-  add_to_copy(op_name(*this), moments_, x.columns, [&](ColumnMoments* columns) {
-    return add_moments(x, weights, options_.infinite == Infinite::ignore, columns, executor);
-  });
+void ZScoreScaler::add_rows(std::span<const Matrix> parts, const double* weights,
+                            Executor& executor) {
+  const std::string op = op_name(*this);
+  add_to_copy(
+      op, moments_, parts,
+      [&](const Matrix& x, ColumnMoments* columns) {
+        return add_moments(x, weights, options_.infinite == Infinite::ignore, columns, executor);
+      },
+      [&](const ColumnMoments& m, std::int64_t j) { check_moments(op, m, j); });
 }
 
 void ZScoreScaler::add_scaler(const Scaler& scaler) {
   const auto& other = static_cast<const ZScoreScaler&>(scaler);
   const std::string op = op_name(*this);
   check_same_options(op, options_, other.options_);
-  merge_columns(moments_, other.moments_, [&](const ColumnMoments& moments, std::int64_t j) {
-    if (is_finite(moments.m2)) return;
-    fail(op, "squared deviations that fit a double", "an overflow in column " + std::to_string(j));
-  });
+  merge_columns(moments_, other.moments_,
+                [&](const ColumnMoments& m, std::int64_t j) { check_moments(op, m, j); });
 }
 
 double ZScoreScaler::variance(std::int64_t j) const {
