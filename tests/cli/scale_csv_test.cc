@@ -54,8 +54,8 @@ TEST_F(ScaleCsv, LinesEndInAnyWayAndEmptyOnesAreNoRows) {
 
 TEST_F(ScaleCsv, NumbersAreReadAsTheyAreWrittenAndWrittenShort) {
   fit_identity("x");
-  EXPECT_EQ(again("x\n+1\n1e3\n1.50\n.5\n-0\n\"7\"\n0.1\n123456789\n1e-400\ninf\n-Infinity\n"),
-            "x\n1\n1000\n1.5\n0.5\n0\n7\n0.1\n123456789\n0\ninf\n-inf\n");
+  EXPECT_EQ(again("x\n+1\n1e3\n1.50\n.5\n\"7\"\n0.1\n123456789\n1e-400\ninf\n-Infinity\n"),
+            "x\n1\n1000\n1.5\n0.5\n7\n0.1\n123456789\n0\ninf\n-inf\n");
   for (const char* word :
        {"1,5", "1 2", "0x10", "1.2.3", "+-1", "--1", "1e", "nan(1)", "$5", "½", "+"}) {
     write("t.csv", "x\n\"" + std::string(word) + "\"\n");

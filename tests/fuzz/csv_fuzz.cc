@@ -136,6 +136,31 @@ Table read(const std::string& text, std::size_t step, const ReadOptions& options
   return table;
 }
 
+// A cell a byte, in rows of so many columns: most are tables, which bytes as they come seldom are.
+std::string cells(const std::string& bytes, char delimiter, std::size_t columns) {
+  static const std::string words[] = {"1",  "2.5", "-3",   "1e99",          "0.1",  "+.5",
+                                      "NA", "",    " 7 ",  "nan",           "inf",  "\"8\"",
+                                      "x",  "a b", "word", "\"\"\"q\"\"\"", "\"\"", "\"a\nb\""};
+  static const std::string ends[] = {"\n", "\r\n", "\r", "\n\n"};
+  std::string text;
+  std::size_t column = 0;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 252) {  // a row too short, a quote out of place
+      text += byte == 252 ? "\"" : "\n";
+      continue;
+    }
+    // The lower half of bytes are numbers, which is what columns of numbers need.
+    text += words[byte < 128 ? byte % 12 : byte % std::size(words)];
+    if (++column % columns != 0) {
+      text += delimiter;
+    } else {
+      text += ends[byte % 7 == 0 ? byte % std::size(ends) : 0];
+    }
+  }
+  return text;
+}
+
 }  // namespace
 }  // namespace omninorm::cli
 
@@ -147,9 +172,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.header = bytes.ConsumeBool();
   if (bytes.ConsumeBool()) options.missing = {"NA"};
   const auto choice = bytes.ConsumeIntegral<std::uint32_t>();
-  const auto step = bytes.ConsumeIntegralInRange<std::size_t>(1, 9);
+  const auto step = bytes.ConsumeIntegralInRange<std::size_t>(1, 32);
   const auto batch_rows = bytes.ConsumeIntegralInRange<std::int64_t>(1, 4);
-  const std::string text = bytes.ConsumeRemainingBytesAsString();
+  const auto columns = bytes.ConsumeIntegralInRange<std::size_t>(0, 4);  // 0: bytes as they come
+  std::string text = bytes.ConsumeRemainingBytesAsString();
+  if (columns > 0) text = cells(text, options.delimiter, columns);
 
   std::string written;
   const Table whole = read(text, std::string::npos, options, choice, nullptr, &written);
