@@ -70,6 +70,7 @@ constexpr const char* kExamples =
     "  omninorm_bench --json new.json --compare old.json\n"
     "  omninorm_bench --load new.json --markdown docs/benchmarks.md\n"
     "  omninorm_bench --train --help                   training speed against eager PyTorch\n"
+    "  omninorm_bench --scalers --help                 the data scalers against scikit-learn\n"
     "\n"
     "Leave the machine alone while it runs; a figure is only worth something beside the copy\n"
     "that was timed with it.\n";
@@ -225,24 +226,21 @@ std::string sibling(const char* program) {
   return (self.parent_path() / program).string();
 }
 
-// The training benchmark is a Python program, since what it measures against is one.
-int run_train(int argc, char** argv) {
-  if (!has_torch()) {
-    fmt::print(stderr, "omninorm_bench: --train needs a build with torch (OMNINORM_TORCH=ON)\n");
-    return 2;
-  }
+// Runs a Python program of this folder with a program of ours to drive, and our arguments but
+// `mode`.
+int run_python(int argc, char** argv, const char* mode, const char* script_name, std::string flag,
+               const char* driven) {
   const char* python = std::getenv("OMNINORM_PYTHON");
   std::vector<char*> args;
   std::string program = python != nullptr && *python != '\0' ? python : OMNINORM_BENCH_PYTHON;
-  std::string script = OMNINORM_BENCH_SOURCES "/train_throughput.py";
+  std::string script = OMNINORM_BENCH_SOURCES "/" + std::string(script_name);
   args.push_back(program.data());
   args.push_back(script.data());
-  std::string lab_flag = "--lab";
-  std::string lab = sibling("omninorm_train_bench");
-  args.push_back(lab_flag.data());
-  args.push_back(lab.data());
+  std::string path = sibling(driven);
+  args.push_back(flag.data());
+  args.push_back(path.data());
   for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--train") != 0) args.push_back(argv[i]);
+    if (std::strcmp(argv[i], mode) != 0) args.push_back(argv[i]);
   }
   args.push_back(nullptr);
   setenv("KINETO_LOG_LEVEL", "99", 0);  // else torch's profiler reports each start and stop
@@ -254,16 +252,30 @@ int run_train(int argc, char** argv) {
   return 2;
 }
 
+// The training benchmark is a Python program, since what it measures against is one.
+int run_train(int argc, char** argv) {
+  if (!has_torch()) {
+    fmt::print(stderr, "omninorm_bench: --train needs a build with torch (OMNINORM_TORCH=ON)\n");
+    return 2;
+  }
+  return run_python(argc, argv, "--train", "train_throughput.py", "--lab", "omninorm_train_bench");
+}
+
 int main_guarded(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--train") == 0) return run_train(argc, argv);
+    if (std::strcmp(argv[i], "--scalers") == 0) {  // so is this one
+      return run_python(argc, argv, "--scalers", "scaler_speed.py", "--program",
+                        "omninorm_scaler_bench");
+    }
   }
   Options options;
   CLI::App app(kDescription, "omninorm_bench");
   app.footer(kExamples);
   add_options(app, options);
-  bool train = false;  // taken above; here for --help
+  bool train = false, scalers = false;  // taken above; here for --help
   app.add_flag("--train", train, "training speed against eager PyTorch: see --train --help");
+  app.add_flag("--scalers", scalers, "the data scalers against scikit-learn: see --scalers --help");
   CLI11_PARSE(app, argc, argv);
   std::signal(SIGINT, on_interrupt);
   try {

@@ -125,6 +125,10 @@ ColumnMoments moments_of(const json& column, const std::string& where) {
   if (m.count.high == 0 && m != ColumnMoments{}) {
     refuse(where, "mean and m2 of 0 where count is 0", "others");
   }
+  if (m.count.high != 0 && !std::isfinite(m.m2.high / m.count.high)) {
+    refuse(where, "a variance that fits a double",
+           number_text(m.m2.high) + " over a count of " + number_text(m.count.high));
+  }
   return m;
 }
 

@@ -122,7 +122,7 @@ TEST(Errors, Shapes) {
   for (const std::unique_ptr<Scaler>& scaler : fitted()) {
     Scaler& s = *scaler;
     const auto fit = [&](const ConstTensor& t) { return [&s, t] { s.partial_fit(t); }; };
-    expect_refused(s, fit({}), "x, got none");
+    expect_refused(s, fit({}), "x to be given, got none");
     expect_refused(s, fit(ConstTensor(x.data(), {12})),
                    "x to be [rows, columns], got shape [12]; a single column is [rows, 1], a "
                    "single row [1, columns]");
@@ -227,12 +227,22 @@ TEST(Errors, CountsThatOverflow) {
   EXPECT_EQ(scaler.rows(), std::int64_t{1} << 62);
   expect_refused(
       scaler, [&] { scaler.merge(scaler); }, "at most 2^63 - 1 rows in all, got more");
-  // By partial_fit: as many rows as there are in one go, of no memory.
-  const double value = 3;
-  const std::int64_t sizes[] = {std::int64_t{1} << 62, 1}, strides[] = {0, 0};
+  // 2^63 - 1 rows, and one more.
+  ZScoreScaler full, power;
+  partial_fit(power, {1, 1, {3}});
+  for (int i = 0; i < 63; ++i) {
+    full.merge(power);
+    if (i < 62) power.merge(power);
+  }
+  EXPECT_EQ(full.rows(), std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(exact(full.moments()[0].count), Fraction(full.rows()));
   expect_refused(
-      scaler, [&] { scaler.partial_fit(ConstTensor(&value, DType::f64, sizes, strides)); },
+      full,
+      [&] {
+        partial_fit(full, {1, 1, {3}});
+      },
       "at most 2^63 - 1 rows in all, got more");
+  EXPECT_TRUE(load_scaler(full.to_json())->same_state(full));
 }
 
 TEST(Errors, MergesOfWhatDoesNotBelongTogether) {
