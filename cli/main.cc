@@ -28,12 +28,13 @@ constexpr std::array verbs = {
          run_compare},
     Verb{"report", "draw the report of an experiment again", run_report},
     Verb{"list", "the norms, placements and data there are", run_list},
+    Verb{"scale", "fit data scalers to files of any size, and apply them", run_scale},
     Verb{"doctor", "what this machine and this build can do", run_doctor},
 };
 
 std::string help() {
   std::string text =
-      "omninorm: normalisation layers, and what they do to a Transformer\n\n"
+      "omninorm: normalisation of data and in networks, and what it does to a Transformer\n\n"
       "  omninorm <verb> [flags]\n\n";
   for (const Verb& verb : verbs) text += fmt::format("  {:<10}{}\n", verb.name, verb.summary);
   return text +
@@ -41,7 +42,10 @@ std::string help() {
          "  omninorm compare                  four norm placements at two learning rates, about\n"
          "                                    3 minutes on two cores, then a report to open\n"
          "  omninorm compare --dry-run        what that would run\n"
-         "  omninorm list placements          what the placements are\n\n"
+         "  omninorm list placements          what the placements are\n"
+         "  omninorm scale fit train.csv -o scaler.json\n"
+         "                                    data scalers: z-score, min-max, for files of any "
+         "size\n\n"
          "Compare something else:\n"
          "  omninorm compare --vary norm=rms_norm,layer_norm,none\n"
          "  omninorm compare --vary lr=1e-3,3e-3,1e-2 --placement peri --seeds 3\n"

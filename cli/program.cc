@@ -10,6 +10,8 @@
 #include <new>
 #include <system_error>
 
+#include "cli/interrupt.h"
+
 namespace omninorm::cli {
 namespace {
 
@@ -34,6 +36,8 @@ int run_program(const std::function<int()>& body) {
   } catch (const HelpText& help) {
     std::fputs(help.text.c_str(), stdout);
     return flush_output(exit_done);
+  } catch (const Interrupted& interrupted) {
+    return fail("interrupted", 128 + interrupted.signal);
   } catch (const UsageError& error) {
     return fail(error.what(), exit_usage);
   } catch (const std::bad_alloc&) {

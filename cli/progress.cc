@@ -1,37 +1,18 @@
 #include "cli/progress.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstdlib>
-#include <string_view>
 #include <system_error>
 #include <vector>
 
+#include "cli/progress_text.h"
 #include "lab/experiment/run_folder.h"
 
 namespace omninorm::cli {
 namespace {
-
-constexpr auto redraw_interval = std::chrono::milliseconds(100);
-
-int terminal_width(std::FILE* out) {
-  winsize size{};
-  if (::ioctl(::fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  return 80;
-}
-
-// 75 -> "1:15", 3675 -> "1:01:15".
-std::string clock_time(double seconds) {
-  const auto total = static_cast<std::int64_t>(std::lround(std::clamp(seconds, 0.0, 1e7)));
-  const std::int64_t hours = total / 3600, minutes = total / 60 % 60;
-  return hours > 0 ? fmt::format("{}:{:02}:{:02}", hours, minutes, total % 60)
-                   : fmt::format("{}:{:02}", minutes, total % 60);
-}
 
 // 11400 -> "11,400".
 std::string with_commas(double value) {
@@ -50,21 +31,12 @@ void flush(std::FILE* file) {
   }
 }
 
-std::string bar(std::int64_t step, std::int64_t steps, int width) {
-  const double share =
-      steps > 0 ? std::clamp(static_cast<double>(step) / static_cast<double>(steps), 0.0, 1.0) : 0;
-  const int done = static_cast<int>(share * width);
-  return fmt::format("[{:=<{}}{:<{}}]", "", done, "", width - done);
-}
-
 }  // namespace
 
 ProgressMode choose_progress_mode(bool quiet, bool json) {
   if (json) return ProgressMode::json;
   if (quiet) return ProgressMode::quiet;
-  const char* const terminal = std::getenv("TERM");
-  const bool dumb = terminal == nullptr || std::string_view(terminal) == "dumb";
-  return ::isatty(STDOUT_FILENO) == 1 && !dumb ? ProgressMode::terminal : ProgressMode::plain;
+  return live_terminal(stdout) ? ProgressMode::terminal : ProgressMode::plain;
 }
 
 Progress::Progress(ProgressMode mode, std::FILE* out, std::FILE* err, int width)

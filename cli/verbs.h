@@ -7,5 +7,6 @@ namespace omninorm::cli {
 int run_report(int argc, char** argv);
 int run_list(int argc, char** argv);
 int run_doctor(int argc, char** argv);
+int run_scale(int argc, char** argv);
 
 }  // namespace omninorm::cli

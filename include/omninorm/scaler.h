@@ -80,7 +80,10 @@ enum class Variance : std::uint8_t { biased, unbiased };
 // scalers with the same state may differ here.
 struct FittedOn {
   std::vector<std::string> column_names;  // empty: not known; else one a column
-  std::string dtype;                      // "f32", "f64", "mixed" (of parts); empty: nothing yet
+  // All columns, in order, of the table that those were chosen from; empty: not known, or of
+  // several tables. Where column_names are not empty, they are among them.
+  std::vector<std::string> table_columns;
+  std::string dtype;                 // "f32", "f64", "mixed" (of parts); empty: nothing yet
   std::string time;                  // ISO 8601 UTC of the last fit; empty: the caller kept none
   std::vector<std::string> sources;  // files, hosts, partitions: whatever the caller says
 };

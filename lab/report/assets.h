@@ -1,4 +1,4 @@
-// The page's own files and the chart library, put into the program by lab/report/assets.cmake.
+// The report's own files, put into the program by lab/CMakeLists.txt.
 #pragma once
 
 #include <string_view>
@@ -9,6 +9,5 @@ std::string_view template_html();
 std::string_view template_css();
 std::string_view template_charts_js();  // data to charts; comes before template_js
 std::string_view template_js();
-std::string_view chart_library();  // Chart.js, MIT licence
 
 }  // namespace omninorm::lab::report

@@ -13,9 +13,6 @@ namespace omninorm::lab::report {
 // Numbers have five digits, what is not finite is null.
 nlohmann::json page_data(const Experiment& experiment);
 
-// JSON for a <script> element: no "<" in it, so no text can end the element.
-std::string script_json(const nlohmann::json& data);
-
 std::string facts_html(const std::vector<Fact>& facts);
 std::string findings_html(const std::vector<Fact>& findings);
 std::string paragraphs_html(const std::vector<std::string>& paragraphs);

@@ -161,15 +161,4 @@ json page_data(const Experiment& experiment) {
           {"sampled", stride > 1 || probes > 1}};
 }
 
-std::string script_json(const json& data) {
-  std::string safe;
-  for (char letter : data.dump(-1, ' ', false, json::error_handler_t::replace)) {
-    if (letter == '<')
-      safe += "\\u003c";
-    else
-      safe += letter;
-  }
-  return safe;
-}
-
 }  // namespace omninorm::lab::report

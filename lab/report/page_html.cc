@@ -27,17 +27,6 @@ std::string status_html(const Run& run) {
                      title, escape_html(run.status));
 }
 
-std::string table(const std::vector<std::string>& heads, const std::string& rows,
-                  const std::string& caption) {
-  std::string html = fmt::format(
-      "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}"
-      "</caption><thead><tr>",
-      escape_html(caption));
-  for (const std::string& head : heads)
-    html += fmt::format("<th scope=\"col\">{}</th>", escape_html(head));
-  return html + "</tr></thead><tbody>" + rows + "</tbody></table></div>";
-}
-
 // The lowest final loss of a condition's finished runs.
 double lowest(const Experiment& experiment, const std::vector<std::size_t>& condition) {
   double low = std::numeric_limits<double>::infinity();
@@ -126,7 +115,7 @@ std::string outcome_html(const Experiment& experiment) {
         "<td class=\"number\">–</td><td class=\"number\">–</td><td class=\"number\">0</td>"
         "<td class=\"number\">–</td><td class=\"number\">–</td></tr>",
         escape_html(label));
-  return table(
+  return table_html(
       {"Variant", "Status", "Validation loss", "Training loss", "Steps", "Time", "Tokens/s"}, rows,
       "Outcome of each run");
 }
@@ -160,9 +149,9 @@ std::string comparison_html(const Experiment& experiment) {
     rows += "</tr>";
   }
   return "<h2>Differences over seeds</h2>" +
-         table({"Variant", "Against", "Mean loss", "sd", "Pairs", "Difference", "95 % interval",
-                "Reads as"},
-               rows, "Paired differences in final loss, seed by seed (paired t)");
+         table_html({"Variant", "Against", "Mean loss", "sd", "Pairs", "Difference",
+                     "95 % interval", "Reads as"},
+                    rows, "Paired differences in final loss, seed by seed (paired t)");
 }
 
 std::string method_html(const Experiment& experiment) {
@@ -207,7 +196,7 @@ std::string versions_html(const Experiment& experiment) {
             cell(text_of(run.run, "machine", "cpu")) + cell(text_of(run.run, "machine", "simd")) +
             cell(text_of(run.run, "machine", "threads"), kNumber) + cell(started) + "</tr>";
   }
-  return table(
+  return table_html(
       {"Run", "omninorm", "Commit", "torch", "Compiler", "Processor", "SIMD", "Threads", "Started"},
       rows, "Versions and machine of each run");
 }

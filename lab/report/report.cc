@@ -1,7 +1,6 @@
 #include "lab/report/report.h"
 
-#include <map>
-
+#include "lab/page/page.h"
 #include "lab/report/analysis.h"
 #include "lab/report/assets.h"
 #include "lab/report/page.h"
@@ -12,43 +11,29 @@
 namespace omninorm::lab {
 namespace {
 
-// Replaces {{name}} in one pass: what is put in is never looked at again, whatever it holds.
-std::string fill(std::string_view page, const std::map<std::string_view, std::string>& parts) {
-  std::string filled;
-  while (true) {
-    const std::size_t open = page.find("{{");
-    if (open == std::string_view::npos) return filled.append(page);
-    const std::size_t close = page.find("}}", open);
-    filled.append(page.substr(0, open));
-    filled.append(parts.at(page.substr(open + 2, close - open - 2)));
-    page.remove_prefix(close + 2);
-  }
-}
-
 std::string page_of(const report::Experiment& experiment, const report::Summary& summary) {
   using namespace report;
   const auto section = [](const std::string& open, const std::string& inner, const char* close) {
     return inner.empty() ? std::string() : open + inner + close;
   };
-  return fill(template_html(),
-              {{"title", escape_html(summary.title)},
-               {"headline", rich_html(summary.headline)},
-               {"name", escape_html(experiment.name)},
-               {"facts", facts_html(summary.compared)},
-               {"warnings", section("<div class=\"warning\" role=\"note\">",
-                                    paragraphs_html(summary.warnings), "</div>")},
-               {"findings", findings_html(summary.happened)},
-               {"limits", list_html(summary.limits)},
-               {"outcome", outcome_html(experiment)},
-               {"comparison", comparison_html(experiment)},
-               {"method", method_html(experiment)},
-               {"versions", versions_html(experiment)},
-               {"notes", section("<h3>Notes</h3><ul>", list_html(experiment.notes), "</ul>")},
-               {"css", std::string(template_css())},
-               {"data", script_json(page_data(experiment))},
-               {"chart_library", std::string(chart_library())},
-               {"charts_script", std::string(template_charts_js())},
-               {"script", std::string(template_js())}});
+  return fill_page(template_html(),
+                   {{"title", escape_html(summary.title)},
+                    {"headline", rich_html(summary.headline)},
+                    {"name", escape_html(experiment.name)},
+                    {"facts", facts_html(summary.compared)},
+                    {"warnings", section("<div class=\"warning\" role=\"note\">",
+                                         paragraphs_html(summary.warnings), "</div>")},
+                    {"findings", findings_html(summary.happened)},
+                    {"limits", list_html(summary.limits)},
+                    {"outcome", outcome_html(experiment)},
+                    {"comparison", comparison_html(experiment)},
+                    {"method", method_html(experiment)},
+                    {"versions", versions_html(experiment)},
+                    {"notes", section("<h3>Notes</h3><ul>", list_html(experiment.notes), "</ul>")},
+                    {"css", std::string(template_css())},
+                    {"data", script_json(page_data(experiment))},
+                    {"charts_script", std::string(template_charts_js())},
+                    {"script", std::string(template_js())}});
 }
 
 }  // namespace

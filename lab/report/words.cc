@@ -34,13 +34,6 @@ std::string loss_digits(double size) {
   return size < 1e4 ? fmt::format("{:.3f}", size) : scientific(size, 2);
 }
 
-std::string valid_utf8(std::string_view text) {
-  using nlohmann::json;
-  const std::string dumped =
-      json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
-  return json::parse(dumped).get<std::string>();
-}
-
 // Names that read well without their setting in front.
 bool names_itself(const std::string& setting) {
   static const std::set<std::string> names = {"placement", "norm", "init",  "mlp",
@@ -159,46 +152,6 @@ std::string run_title(const Experiment& experiment, const Run& run) {
     if (variant.values == run.values)
       return variant_title(experiment, variant) + seed_suffix(experiment, run);
   return run.id;
-}
-
-std::string escape_html(std::string_view text) {
-  std::string safe;
-  for (char letter : valid_utf8(text)) {
-    switch (letter) {
-      case '&':
-        safe += "&amp;";
-        break;
-      case '<':
-        safe += "&lt;";
-        break;
-      case '>':
-        safe += "&gt;";
-        break;
-      case '"':
-        safe += "&quot;";
-        break;
-      case '\'':
-        safe += "&#39;";
-        break;
-      default:
-        safe += letter;
-    }
-  }
-  return safe;
-}
-
-std::string rich_html(std::string_view text) {
-  std::string html;
-  bool code = false;
-  for (char letter : escape_html(text)) {
-    if (letter == '`') {
-      html += code ? "</code>" : "<code>";
-      code = !code;
-    } else {
-      html += letter;
-    }
-  }
-  return code ? html + "</code>" : html;
 }
 
 }  // namespace omninorm::lab::report

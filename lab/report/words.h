@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lab/page/html.h"
 #include "lab/report/analysis.h"
 
 namespace omninorm::lab::report {
@@ -33,10 +34,5 @@ std::string condition_title(const Experiment& experiment, const VariantGroup& va
 std::string variant_title(const Experiment& experiment, const VariantGroup& variant);
 // The same, and the seed where there are several.
 std::string run_title(const Experiment& experiment, const Run& run);
-
-// Text for HTML, in elements and in quoted attributes. Bytes that are not UTF-8 are replaced.
-std::string escape_html(std::string_view text);
-// The same, with `code` between back quotes set as code.
-std::string rich_html(std::string_view text);
 
 }  // namespace omninorm::lab::report

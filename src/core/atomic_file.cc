@@ -6,43 +6,117 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <string>
 #include <system_error>
 
 namespace omninorm::internal {
 namespace {
 
-[[noreturn]] void fail(int error, const std::filesystem::path& path) {
-  throw std::system_error(error, std::generic_category(), "cannot write " + path.string());
+// The file that a write to `path` would change, which may not be there yet.
+std::filesystem::path where_links_lead(std::filesystem::path path) {
+  std::error_code error;
+  for (int links = 0; links < 40 && std::filesystem::is_symlink(path, error); ++links) {
+    const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+    if (error) break;
+    path = path.parent_path() / target;  // an absolute target stands alone
+  }
+  return path;
 }
 
-// 0, or the errno of what failed.
-int write_all(int descriptor, std::string_view content) {
-  while (!content.empty()) {
-    const ssize_t count = ::write(descriptor, content.data(), content.size());
-    if (count < 0 && errno != EINTR) return errno;
-    if (count > 0) content.remove_prefix(static_cast<std::size_t>(count));
-  }
-  return ::fsync(descriptor) == 0 || errno == EINVAL ? 0 : errno;  // EINVAL: a pipe or the like
+// mkstemp makes files that only the owner reads; results are for everybody the umask lets in.
+mode_t usual_mode() {
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  return 0666 & ~mask;
+}
+
+// The name in the folder has to be on the disk too. A file system that cannot sync a folder keeps
+// its own order.
+void sync_folder(const std::filesystem::path& file) {
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  ::fsync(descriptor);
+  ::close(descriptor);
 }
 
 }  // namespace
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
-  std::string fresh = path.string() + ".XXXXXX";
-  const int descriptor = ::mkostemp(fresh.data(), O_CLOEXEC);
-  if (descriptor < 0) fail(errno, path);
-  int error = write_all(descriptor, content);
-  // mkstemp makes files that only the owner reads; results are for everybody the umask lets in.
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  if (::fchmod(descriptor, 0666 & ~mask) != 0 && error == 0) error = errno;
-  if (::close(descriptor) != 0 && error == 0) error = errno;
-  if (error == 0 && ::rename(fresh.c_str(), path.c_str()) != 0) error = errno;
-  if (error != 0) {
-    ::unlink(fresh.c_str());
-    fail(error, path);
+AtomicFile::AtomicFile(const std::filesystem::path& path)
+    : path_(path), target_(where_links_lead(path)) {
+  struct stat status {};
+  const bool exists = ::stat(target_.c_str(), &status) == 0;
+  if (exists && !S_ISREG(status.st_mode)) {
+    descriptor_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
+    if (descriptor_ < 0) fail(errno);
+    return;
   }
+  fresh_ = target_.string() + ".XXXXXX";
+  descriptor_ = ::mkostemp(fresh_.data(), O_CLOEXEC);
+  if (descriptor_ < 0) {
+    const int error = errno;
+    fresh_.clear();
+    fail(error);
+  }
+  if (::fchmod(descriptor_, exists ? status.st_mode & 07777 : usual_mode()) != 0) {
+    const int error = errno;
+    close();
+    fail(error);
+  }
+}
+
+AtomicFile::~AtomicFile() { close(); }
+
+void AtomicFile::close() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  descriptor_ = -1;
+  if (!fresh_.empty()) ::unlink(fresh_.c_str());
+}
+
+void AtomicFile::fail(int error) const {
+  throw std::system_error(error, std::generic_category(), "cannot write " + path_.string());
+}
+
+void AtomicFile::write(std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t count = ::write(descriptor_, content.data(), content.size());
+    if (count < 0 && errno != EINTR) fail(errno);
+    if (count > 0) content.remove_prefix(static_cast<std::size_t>(count));
+  }
+}
+
+void AtomicFile::rewrite(std::int64_t offset, std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t count = ::pwrite(descriptor_, content.data(), content.size(), offset);
+    if (count < 0 && errno != EINTR) fail(errno);
+    if (count > 0) {
+      content.remove_prefix(static_cast<std::size_t>(count));
+      offset += count;
+    }
+  }
+}
+
+void AtomicFile::finish() {
+  if (::fsync(descriptor_) != 0 && errno != EINVAL) fail(errno);  // EINVAL: a pipe or the like
+  const int descriptor = descriptor_;
+  descriptor_ = -1;
+  int error = ::close(descriptor) == 0 ? 0 : errno;
+  if (fresh_.empty()) {
+    if (error != 0) fail(error);
+    return;
+  }
+  if (error == 0 && ::rename(fresh_.c_str(), target_.c_str()) != 0) error = errno;
+  if (error != 0) {
+    ::unlink(fresh_.c_str());
+    fail(error);
+  }
+  sync_folder(target_);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.finish();
 }
 
 void make_folder(const std::filesystem::path& folder) {

@@ -85,15 +85,16 @@ void run(const Problem& problem, const Context& context) {
 }  // namespace
 
 std::span<const Kernel<NormForward>> forward_kernels() {
-  static const Kernel<NormForward> list[] = {cpu_row_forward, cpu_plane_forward, cpu_column_forward,
+  static const Kernel<NormForward> list[] = {cpu_packed_forward,   cpu_row_forward,
+                                             cpu_plane_forward,    cpu_column_forward,
                                              cpu_position_forward, reference_forward};
   return list;
 }
 
 std::span<const Kernel<NormBackward>> backward_kernels() {
-  static const Kernel<NormBackward> list[] = {cpu_row_backward, cpu_plane_backward,
-                                              cpu_column_backward, cpu_position_backward,
-                                              reference_backward};
+  static const Kernel<NormBackward> list[] = {cpu_packed_backward,   cpu_row_backward,
+                                              cpu_plane_backward,    cpu_column_backward,
+                                              cpu_position_backward, reference_backward};
   return list;
 }
 

@@ -23,6 +23,10 @@ struct Kernel {
 std::span<const Kernel<NormForward>> forward_kernels();
 std::span<const Kernel<NormBackward>> backward_kernels();
 
+// src/cpu/: short rows or groups that lie side by side, as many at a time as a vector has lanes.
+extern const Kernel<NormForward> cpu_packed_forward;
+extern const Kernel<NormBackward> cpu_packed_backward;
+
 // src/cpu/: Highway kernels for rows whose c is contiguous (c stride 1, s = 1).
 extern const Kernel<NormForward> cpu_row_forward;
 extern const Kernel<NormBackward> cpu_row_backward;

@@ -61,6 +61,11 @@ void check_same_names(const std::string& op, const std::vector<std::string>& a,
 }
 
 FittedOn joined(FittedOn on, const FittedOn& other) {
+  if (on.dtype.empty()) {  // nothing was fitted here yet
+    on.table_columns = other.table_columns;
+  } else if (!other.dtype.empty() && on.table_columns != other.table_columns) {
+    on.table_columns.clear();
+  }
   if (on.column_names.empty()) on.column_names = other.column_names;
   if (on.dtype.empty()) on.dtype = other.dtype;
   if (!other.dtype.empty() && on.dtype != other.dtype) on.dtype = "mixed";

@@ -163,6 +163,9 @@ std::int64_t rows_of(const json& object) {
 FittedOn fitted_on_of(const json& object) {
   FittedOn on;
   on.column_names = texts_of(object, "fitted_on", "column_names");
+  if (object.contains("table_columns")) {
+    on.table_columns = texts_of(object, "fitted_on", "table_columns");
+  }
   on.dtype = text_of(object, "fitted_on", "dtype");
   on.time = text_of(object, "fitted_on", "time");
   on.sources = texts_of(object, "fitted_on", "sources");
@@ -261,6 +264,7 @@ std::string Scaler::to_json() const {
     return value.dump(-1, ' ', false, json::error_handler_t::replace);
   };
   const ordered_json on = {{"column_names", fitted_on_.column_names},
+                           {"table_columns", fitted_on_.table_columns},
                            {"dtype", fitted_on_.dtype},
                            {"rows", rows_},
                            {"time", fitted_on_.time},

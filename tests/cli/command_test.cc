@@ -33,7 +33,7 @@ TEST(Command, WithoutArgumentsTeaches) {
 
 TEST(Command, EveryVerbHasHelp) {
   const Command command;
-  for (const std::string verb : {"compare", "report", "list", "doctor"}) {
+  for (const std::string verb : {"compare", "report", "list", "scale", "doctor"}) {
     const Outcome help = command.run(verb + " --help");
     EXPECT_EQ(help.code, 0) << verb;
     EXPECT_THAT(help.out, HasSubstr("Usage: omninorm " + verb));
@@ -52,7 +52,7 @@ TEST(Command, UnknownVerbsFlagsAndArgumentsAreAnsweredWithTheValidOnes) {
     return outcome.err;
   };
   EXPECT_THAT(refused("compere"), AllOf(HasSubstr("did you mean 'compare'?"),
-                                        HasSubstr("valid: compare, report, list, doctor")));
+                                        HasSubstr("valid: compare, report, list, scale, doctor")));
   EXPECT_THAT(refused("--compare"), HasSubstr("there is no flag '--compare'"));
   EXPECT_THAT(refused("compare --wdith 3"),
               AllOf(HasSubstr("no flag '--wdith'; did you mean '--width'?"), HasSubstr("--vary")));

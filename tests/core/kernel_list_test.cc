@@ -76,15 +76,16 @@ TEST_F(Environment, VerboseSaysWhatAndWhyOnce) {
               rms_norm_forward(rows.args());
               rms_norm_forward(rows.args());
             }),
-            "omninorm: rms_norm_forward: row\n");
+            "omninorm: rms_norm_forward: packed\n");
   const std::string declined = standard_error_of([&] {
     rms_norm_forward(columns.args());
     rms_norm_forward(columns.args());
   });
-  EXPECT_EQ(declined.find("omninorm: rms_norm_forward: position; row declined: "), 0u) << declined;
+  EXPECT_EQ(declined.find("omninorm: rms_norm_forward: position; packed declined: "), 0u)
+      << declined;
   EXPECT_EQ(std::count(declined.begin(), declined.end(), '\n'), 1) << declined;
   EXPECT_EQ(standard_error_of([&] { rms_norm_backward(rows.backward_args()); }),
-            "omninorm: rms_norm_backward: row\n");
+            "omninorm: rms_norm_backward: row; packed declined: c is more than 32\n");
 }
 
 TEST_F(Environment, ForcePicks) {
@@ -95,7 +96,7 @@ TEST_F(Environment, ForcePicks) {
             "omninorm: rms_norm_forward: reference (OMNINORM_FORCE)\n");
   setenv("OMNINORM_FORCE", "", 1);
   EXPECT_EQ(standard_error_of([&] { layer_norm_forward(Call().args()); }),
-            "omninorm: layer_norm_forward: row\n");
+            "omninorm: layer_norm_forward: packed\n");
 }
 
 TEST_F(Environment, EmptyCallsGoToTheReferenceUnasked) {
@@ -113,11 +114,11 @@ TEST_F(Environment, ForceOfAnUnknownKernelListsTheNames) {
   Call call;
   setenv("OMNINORM_FORCE", "rows", 1);
   EXPECT_ERROR(rms_norm_forward(call.args()),
-               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, plane, column, position, "
-               "reference), got rows");
+               "[rms_norm] expected OMNINORM_FORCE to name a kernel (packed, row, plane, column, "
+               "position, reference), got rows");
   EXPECT_ERROR(rms_norm_backward(call.backward_args()),
-               "[rms_norm] expected OMNINORM_FORCE to name a kernel (row, plane, column, position, "
-               "reference), got rows");
+               "[rms_norm] expected OMNINORM_FORCE to name a kernel (packed, row, plane, column, "
+               "position, reference), got rows");
 }
 
 TEST_F(Environment, ForceOfAKernelThatDeclinesSaysWhy) {

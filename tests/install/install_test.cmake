@@ -40,4 +40,17 @@ if(PROGRAM)
   if(NOT output MATCHES "rms_norm")
     message(FATAL_ERROR "the installed `omninorm list` printed\n${output}")
   endif()
+  # The library for Parquet is found where it was installed, and Arrow from there.
+  file(WRITE ${WORK}/data.csv "x\n1\n3\n")
+  run("fitting with the installed omninorm"
+      "${WORK}/moved here/${PROGRAM}" scale fit ${WORK}/data.csv -o ${WORK}/s.json)
+  if(ARROW)
+    run("writing Parquet with the installed omninorm" "${WORK}/moved here/${PROGRAM}" scale transform
+        ${WORK}/s.json ${WORK}/data.csv -o ${WORK}/data.parquet)
+    run("reading Parquet with the installed omninorm" "${WORK}/moved here/${PROGRAM}" scale inverse
+        ${WORK}/s.json ${WORK}/data.parquet --to csv)
+    if(NOT output MATCHES "x\n1\n3\n")
+      message(FATAL_ERROR "the installed omninorm read back\n${output}")
+    endif()
+  endif()
 endif()

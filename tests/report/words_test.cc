@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "lab/page/page.h"
 #include "lab/report/page.h"
 
 namespace omninorm::lab::report {

@@ -2,11 +2,7 @@
 // What the charts show, made from the page's own data; report.js draws it. Colour and point shape stand for the first varied
 // setting, dashes and panels for the second; further ones are chosen in the legend.
 const omninormCharts = (() => {
-  const root = document.documentElement;
-  root.dataset.errors = '0';
-  addEventListener('error', () => { root.dataset.errors = String(Number(root.dataset.errors) + 1); });
-
-  const data = JSON.parse(document.getElementById('data').textContent);
+  const { root, data, element, colour, faint, digits, brief } = omninormPage;
   const { axes, runs, variants } = data;
   const SHAPES = ['circle', 'rect', 'triangle', 'rectRot', 'star', 'cross'];
   const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [14, 4]];
@@ -18,42 +14,12 @@ const omninormCharts = (() => {
 
   const panelled = () => axes.length > 1 && axes[1].values.length > 1 && axes[1].values.length <= PANELS && !state.together;
 
-  const element = (tag, properties = {}, ...children) => {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(properties)) {
-      if (name in made && typeof value !== 'string') made[name] = value;
-      else made.setAttribute(name === 'className' ? 'class' : name, value);
-    }
-    made.append(...children);
-    return made;
-  };
-  const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
   const primary = (variant) => variant.values[0] ?? 0;
   const second = (variant) => variant.values[1] ?? 0;
   const colourOf = (variant) => colour(`--c${primary(variant) % 8}`);
   const shapeOf = (variant) => SHAPES[primary(variant) % SHAPES.length];
   // Panels tell the second setting by themselves; dashes are for lines in one chart.
   const dashOf = (variant) => (panelled() ? [] : DASHES[second(variant) % DASHES.length]);
-  const faint = (hex, alpha) => hex + Math.round(alpha * 255).toString(16).padStart(2, '0');
-
-  const digits = (value) => {
-    if (value === null || !Number.isFinite(value)) return '–';
-    const size = Math.abs(value);
-    if (size !== 0 && (size >= 1e7 || size < 1e-3)) return value.toExponential(1).replace('e+', 'e');
-    return size >= 100 ? Math.round(value).toLocaleString('en') : String(Number(value.toPrecision(4)));
-  };
-  const brief = (value) => (Math.abs(value) >= 100 || Math.abs(value) < 1e-3 ? digits(Number(value.toPrecision(3))) : value.toPrecision(3));
-  // On a log axis: powers of ten, with 2 and 5 where few of them are in sight; no grid in between.
-  const logTick = function (value) {
-    const span = Math.log10(this.max / this.min);
-    const lead = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
-    const near = (a) => Math.abs(lead - a) < 1e-6;
-    if (near(1)) {
-      const every = Math.ceil(span / 8);
-      return Math.round(Math.log10(value)) % every === 0 ? digits(value) : '';
-    }
-    return span < 2.2 && (near(2) || near(5)) ? digits(value) : '';
-  };
 
   // ---- series ----------------------------------------------------------------------------------
   const pairs = (column) => column.x.map((x, i) => ({ x, y: column.y[i] })).filter((p) => p.y !== null);
@@ -228,8 +194,8 @@ const omninormCharts = (() => {
   }
 
   return {
-    root, data, axes, runs, variants, SHAPES, DASHES, PANELS, several, state, charts, element,
-    colour, primary, second, digits, brief, logTick, overSeeds, overTime, lrAxis, definitions,
+    axes, runs, variants, SHAPES, DASHES, PANELS, several, state, charts,
+    primary, second, overSeeds, overTime, lrAxis, definitions,
     panelled,
   };
 })();

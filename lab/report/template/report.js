@@ -1,19 +1,14 @@
 'use strict';
 // Draws what charts.js made: charts, tables, legend.
 (() => {
+  const { root, data, element, colour, digits, brief, scale } = omninormPage;
   const {
-    root, data, axes, runs, variants, SHAPES, DASHES, PANELS, several, state, charts, element,
-    colour, primary, second, digits, brief, logTick, overSeeds, overTime, lrAxis, definitions,
+    axes, runs, variants, SHAPES, DASHES, PANELS, several, state, charts,
+    primary, second, overSeeds, overTime, lrAxis, definitions,
     panelled,
   } = omninormCharts;
 
   // ---- drawing ---------------------------------------------------------------------------------
-  const scale = (title, log, range, more = {}) => ({
-    type: log ? 'logarithmic' : 'linear', ...range, title: { display: title !== '', text: title, color: colour('--soft') },
-    grid: { color: colour('--grid'), borderColor: colour('--line'), tickColor: 'transparent' },
-    ticks: { color: colour('--soft'), maxRotation: 0, autoSkipPadding: 14, includeBounds: false, ...(log ? { callback: logTick, autoSkip: false } : {}) },
-    ...(log ? { afterTickToLabelConversion: (axis) => { axis.ticks = axis.ticks.filter((tick) => tick.label !== ''); } } : {}), ...more,
-  });
   const xScale = (spec) => {
     const xs = spec.datasets.flatMap((set) => set.data.map((p) => p.x));
     const fixed = spec.categories ? { min: 0.5, max: spec.categories.length + 0.5 }

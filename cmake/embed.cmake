@@ -1,7 +1,7 @@
-# cmake -DFILES="name=path|name=path" -DOUT=file.cc -P embed.cmake: one function a file that returns
-# its bytes.
+# cmake -DFILES="name=path|name=path" -DOUT=file.cc -DHEADER=path.h -DNAMESPACE=a::b -P embed.cmake: one
+# function a file that returns its bytes.
 string(REPLACE "|" ";" entries "${FILES}")
-set(code "#include \"lab/report/assets.h\"\n\nnamespace omninorm::lab::report {\nnamespace {\n")
+set(code "#include \"${HEADER}\"\n\nnamespace ${NAMESPACE} {\nnamespace {\n")
 set(functions "")
 foreach(entry ${entries})
   string(REGEX MATCH "^([^=]+)=(.*)$" _ "${entry}")
@@ -12,4 +12,4 @@ foreach(entry ${entries})
   string(APPEND functions
     "std::string_view ${name}() {\n  return {reinterpret_cast<const char*>(${name}_bytes), sizeof ${name}_bytes};\n}\n")
 endforeach()
-file(WRITE "${OUT}" "${code}}  // namespace\n\n${functions}}  // namespace omninorm::lab::report\n")
+file(WRITE "${OUT}" "${code}}  // namespace\n\n${functions}}  // namespace ${NAMESPACE}\n")

@@ -1,0 +1,243 @@
+// Norms of short rows or groups, C a power of two from 4 to 64, that lie side by side: C vectors
+// hold N groups, whose sums come out as the N lanes of one vector after log2(C) levels of adding
+// neighbours. One square root and one division then serve N groups, and no sum is taken lane by
+// lane. A group's bits do not depend on where it stands or on what stands beside it.
+#if defined(OMNINORM_CPU_PACKED_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef OMNINORM_CPU_PACKED_INL_H_
+#undef OMNINORM_CPU_PACKED_INL_H_
+#else
+#define OMNINORM_CPU_PACKED_INL_H_
+#endif
+
+#include <cstring>
+
+#include "src/cpu/affine-inl.h"
+#include "src/cpu/packed_plan.h"
+#include "src/cpu/row_plan.h"
+
+// The arrays of vectors below are registers once their loops are unrolled.
+#if defined(__clang__)
+#define OMNINORM_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define OMNINORM_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace omninorm::internal::HWY_NAMESPACE {
+
+#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
+
+inline constexpr size_t kN = hn::MaxLanes(DF());
+
+// How C vectors of X hold N groups: kSpan of them in a row hold kN / kLanesEach groups, each of
+// which has kLanesEach lanes of their sum.
+template <class X, size_t C>
+struct Packing {
+  static constexpr size_t kLeast = kLayout<X> == Layout::even_odd ? 2 : 1;
+  static constexpr size_t kSpan = HWY_MAX(kLeast, C / kN);
+  static constexpr size_t kLanesEach = C / kSpan;  // as many as there are spans
+  static constexpr size_t kElements = kN * C;
+};
+
+template <class X, size_t C>
+using PackedIndices = decltype(hn::SetTableIndices(DF(), static_cast<const int32_t*>(nullptr)));
+
+// Which group each lane of span i belongs to, and the first lane of a lane's group.
+template <class X, size_t C>
+class Spread {
+ public:
+  using P = Packing<X, C>;
+
+  Spread() {
+    for (size_t i = 0; i < P::kLanesEach; ++i) {
+      for (size_t l = 0; l < kN; ++l) {
+        group_[i][l] = static_cast<int32_t>(i * (kN / P::kLanesEach) + l / P::kLanesEach);
+      }
+    }
+    for (size_t l = 0; l < kN; ++l) {
+      first_[l] = static_cast<int32_t>(l / P::kLanesEach * P::kLanesEach);
+    }
+  }
+
+  // Lane l of span i: the value of its group.
+  HWY_INLINE VF to_span(VF groups, size_t i) const {
+    return hn::TableLookupLanes(groups, hn::SetTableIndices(DF(), group_[i]));
+  }
+  // The first lane of each group of a span, in all of the group's lanes.
+  HWY_INLINE VF first(VF span) const {
+    return hn::TableLookupLanes(span, hn::SetTableIndices(DF(), first_));
+  }
+
+ private:
+  HWY_ALIGN int32_t group_[P::kLanesEach][kN];
+  HWY_ALIGN int32_t first_[kN];
+};
+
+// Lane q of the result: the sum over group q. Neighbours first, on every level.
+template <class X, size_t C>
+HWY_INLINE VF sum_groups(const VF (&v)[C]) {
+  using P = Packing<X, C>;
+  const DF d;
+  VF s[P::kLanesEach];
+  OMNINORM_UNROLL
+  for (size_t i = 0; i < P::kLanesEach; ++i) {
+    s[i] = v[P::kSpan * i];
+    OMNINORM_UNROLL
+    for (size_t k = 1; k < P::kSpan; ++k) s[i] = hn::Add(s[i], v[P::kSpan * i + k]);
+  }
+  OMNINORM_UNROLL
+  for (size_t count = P::kLanesEach; count > 1; count /= 2) {
+    OMNINORM_UNROLL
+    for (size_t i = 0; i < count / 2; ++i) {
+      s[i] = hn::Add(hn::ConcatEven(d, s[2 * i + 1], s[2 * i]),
+                     hn::ConcatOdd(d, s[2 * i + 1], s[2 * i]));
+    }
+  }
+  return s[0];
+}
+
+// Lane q of the result: the first entry of group q.
+template <class X, size_t C>
+HWY_INLINE VF first_of_groups(const VF (&v)[C]) {
+  using P = Packing<X, C>;
+  const DF d;
+  VF s[P::kLanesEach];
+  for (size_t i = 0; i < P::kLanesEach; ++i) s[i] = v[P::kSpan * i];
+  for (size_t count = P::kLanesEach; count > 1; count /= 2) {
+    for (size_t i = 0; i < count / 2; ++i) s[i] = hn::ConcatEven(d, s[2 * i + 1], s[2 * i]);
+  }
+  return s[0];
+}
+
+// N groups, or the first `n` elements of them.
+template <class T, size_t C>
+HWY_INLINE void load_packed(const T* p, size_t n, VF (&v)[C]) {
+  constexpr Layout L = kLayout<T>;
+  const DF d;
+  if (HWY_LIKELY(n == kN * C)) {
+    OMNINORM_UNROLL
+    for (size_t m = 0; m < C; m += 2) load_block<L>(p + m * kN, v[m], v[m + 1]);
+    return;
+  }
+  for (size_t m = 0; m < C; m += 2) {
+    const size_t at = m * kN;
+    v[m] = v[m + 1] = hn::Zero(d);
+    if (at < n) load_block_n<L>(p + at, HWY_MIN(n - at, 2 * kN), v[m], v[m + 1]);
+  }
+}
+
+template <class T, size_t C>
+HWY_INLINE void store_packed(const VF (&v)[C], T* p, size_t n, bool stream) {
+  constexpr Layout L = kLayout<T>;
+  if (HWY_LIKELY(n == kN * C)) {
+    if (stream) {
+      OMNINORM_UNROLL
+      for (size_t m = 0; m < C; m += 2) stream_block<L>(v[m], v[m + 1], p + m * kN);
+    } else {
+      OMNINORM_UNROLL
+      for (size_t m = 0; m < C; m += 2) store_block<L>(v[m], v[m + 1], p + m * kN);
+    }
+    return;
+  }
+  for (size_t m = 0; m < C && m * kN < n; m += 2) {
+    store_block_n<L>(v[m], v[m + 1], p + m * kN, HWY_MIN(n - m * kN, 2 * kN));
+  }
+}
+
+inline const void* affine_entry(const void* p, DType dtype, std::int64_t index) {
+  if (p == nullptr) return nullptr;
+  return static_cast<const std::byte*>(p) + index * static_cast<std::int64_t>(size_of(dtype));
+}
+
+// The groups among the first `count` for which `good` does not hold, as bits.
+inline unsigned bad_groups(hn::Mask<DF> good, size_t count) {
+  const DF d;
+  HWY_ALIGN float flags[kN];
+  hn::Store(hn::IfThenElseZero(good, hn::Set(d, 1.0f)), d, flags);
+  unsigned bad = 0;
+  for (size_t q = 0; q < count; ++q) bad |= flags[q] == 0 ? 1u << q : 0;
+  return bad;
+}
+
+// Runs step(first group, groups, place in the period) over groups begin .. end-1, N at a time.
+template <size_t C, class Step>
+HWY_INLINE void each_packed(const PackedShape& shape, std::int64_t begin, std::int64_t end,
+                            const Step& step) {
+  const auto period = static_cast<size_t>(shape.period_floats());
+  size_t at = static_cast<size_t>(begin % shape.period) * C;
+  for (std::int64_t first = begin; first < end; first += kN) {
+    step(first, static_cast<size_t>(HWY_MIN(end - first, static_cast<std::int64_t>(kN))), at);
+    at += kN * C;
+    if (at == period) at = 0;
+  }
+}
+
+// The groups of one operand: side by side, or each where its row and number say, and then copied
+// where they have gaps. T may be const.
+template <class T, size_t C>
+class PackedOperand {
+ public:
+  PackedOperand(T* data, bool side_by_side) : data_(data), side_by_side_(side_by_side) {}
+
+  // Group q of the next block lies `offset` elements on.
+  HWY_INLINE void set(size_t q, std::int64_t offset) { groups_[q] = data_ + offset; }
+
+  // Where groups first .. first+count-1 are, or are to be, side by side.
+  HWY_INLINE T* place(std::int64_t first, size_t count) {
+    if (HWY_LIKELY(side_by_side_)) return data_ + first * static_cast<std::int64_t>(C);
+    bool gaps = false;
+    for (size_t q = 1; q < count; ++q) gaps |= groups_[q] != groups_[0] + q * C;
+    return gaps ? buffer_ : groups_[0];
+  }
+  HWY_INLINE T* gather(std::int64_t first, size_t count) {
+    T* at = place(first, count);
+    if (HWY_UNLIKELY(at == buffer_)) {
+      for (size_t q = 0; q < count; ++q) std::memcpy(buffer_ + q * C, groups_[q], C * sizeof(T));
+    }
+    return at;
+  }
+  HWY_INLINE bool copied(const T* at) const { return at == buffer_; }
+  HWY_INLINE void scatter(const T* at, size_t count) {
+    if (HWY_LIKELY(at != buffer_)) return;
+    for (size_t q = 0; q < count; ++q) std::memcpy(groups_[q], buffer_ + q * C, C * sizeof(T));
+  }
+
+ private:
+  T* data_;
+  bool side_by_side_;
+  T* groups_[kN] = {};
+  std::remove_const_t<T> buffer_[kN * C];
+};
+
+// Walks groups by row and number, where they are not all side by side.
+template <int Operands>
+class GroupCursor {
+ public:
+  GroupCursor(const NormView& view, const std::array<const NormStrides*, Operands>& strides,
+              std::int64_t group)
+      : groups_(view.g),
+        g_(group % view.g),
+        strides_(strides),
+        rows_(view, strides, group / view.g) {}
+
+  std::int64_t offset(size_t operand) const {
+    return rows_.offset(operand) + g_ * strides_[operand]->g;
+  }
+  void next() {
+    if (++g_ < groups_) return;
+    g_ = 0;
+    rows_.next();
+  }
+
+ private:
+  std::int64_t groups_, g_;
+  std::array<const NormStrides*, Operands> strides_;
+  RowCursor<Operands> rows_;
+};
+
+#endif  // neither SCALAR nor scalable
+
+}  // namespace omninorm::internal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,209 @@
+// Backward of short groups, see packed-inl.h and norm_backward-inl.h, which has the formula.
+#if defined(OMNINORM_CPU_PACKED_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef OMNINORM_CPU_PACKED_BACKWARD_INL_H_
+#undef OMNINORM_CPU_PACKED_BACKWARD_INL_H_
+#else
+#define OMNINORM_CPU_PACKED_BACKWARD_INL_H_
+#endif
+
+#include "src/cpu/extreme_row.h"
+#include "src/cpu/packed-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace omninorm::internal::HWY_NAMESPACE {
+
+#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
+
+// What the second pass of backward needs.
+template <class X, size_t C>
+struct PackedGradients {
+  VF xhat[C], dy[C];
+  VF rstd, through_mean, through_x;
+};
+
+template <class X, size_t C, bool Center>
+HWY_INLINE hn::Mask<DF> packed_sums(const X* x, const X* dy, size_t n, const float* weight,
+                                    const Spread<X, C>& spread, VF mean, PackedGradients<X, C>& p) {
+  using P = Packing<X, C>;
+  const DF d;
+  load_packed(x, n, p.xhat);
+  load_packed(dy, n, p.dy);
+  OMNINORM_UNROLL
+  for (size_t i = 0; i < P::kLanesEach; ++i) {
+    const VF r = spread.to_span(p.rstd, i);
+    const VF m = Center ? spread.to_span(mean, i) : hn::Zero(d);
+    OMNINORM_UNROLL
+    for (size_t k = P::kSpan * i; k < P::kSpan * (i + 1); ++k) {
+      p.xhat[k] = hn::Mul(Center ? hn::Sub(p.xhat[k], m) : p.xhat[k], r);
+    }
+  }
+  VF t[C];
+  OMNINORM_UNROLL
+  for (size_t m = 0; m < C; ++m) t[m] = hn::Mul(p.dy[m], hn::LoadU(d, weight + m * kN));
+  const VF scale = hn::Mul(p.rstd, hn::Set(d, -1.0f / static_cast<float>(C)));
+  p.through_mean = Center ? hn::Mul(scale, sum_groups<X>(t)) : hn::Zero(d);
+  OMNINORM_UNROLL
+  for (size_t m = 0; m < C; ++m) t[m] = hn::Mul(t[m], p.xhat[m]);
+  p.through_x = hn::Mul(scale, sum_groups<X>(t));
+  // As in norm_backward-inl.h.
+  const VF largest = hn::Set(d, 0x1.fffffep127f);
+  return hn::And(
+      hn::And(hn::Le(hn::Abs(p.through_mean), largest), hn::Le(hn::Abs(p.through_x), largest)),
+      hn::And(hn::Ge(p.rstd, hn::Set(d, 0x1p-110f)), hn::Le(p.rstd, hn::Set(d, 0x1p110f))));
+}
+
+// dx to `dx` (null: not wanted), and the sums for dweight and dbias, where wanted, added to
+// `dweight` and `dbias`.
+template <class X, size_t C>
+HWY_INLINE void packed_gradients(const PackedGradients<X, C>& p, const float* weight,
+                                 const Spread<X, C>& spread, X* dx, size_t n, bool stream,
+                                 float* dweight, float* dbias) {
+  using P = Packing<X, C>;
+  const DF d;
+  if (dx != nullptr) {
+    VF t[C];
+    OMNINORM_UNROLL
+    for (size_t i = 0; i < P::kLanesEach; ++i) {
+      const VF r = spread.to_span(p.rstd, i);
+      const VF through_mean = spread.to_span(p.through_mean, i);
+      const VF through_x = spread.to_span(p.through_x, i);
+      OMNINORM_UNROLL
+      for (size_t k = P::kSpan * i; k < P::kSpan * (i + 1); ++k) {
+        t[k] = hn::MulAdd(hn::Mul(p.dy[k], hn::LoadU(d, weight + k * kN)), r,
+                          hn::MulAdd(p.xhat[k], through_x, through_mean));
+      }
+    }
+    store_packed(t, dx, n, stream);
+  }
+  if (dweight == nullptr) return;
+  OMNINORM_UNROLL
+  for (size_t m = 0; m < C; ++m) {
+    float* w = dweight + m * kN;
+    float* b = dbias + m * kN;
+    hn::StoreU(hn::MulAdd(p.dy[m], p.xhat[m], hn::LoadU(d, w)), d, w);
+    hn::StoreU(hn::Add(p.dy[m], hn::LoadU(d, b)), d, b);
+  }
+}
+
+// Where element e of a period lies in the sums for dweight and dbias.
+template <class X>
+HWY_INLINE size_t place(size_t e) {
+  if constexpr (kLayout<X> == Layout::natural) return e;
+  const size_t in_block = e % (2 * kN);
+  return e - in_block + in_block % 2 * kN + in_block / 2;
+}
+
+// A block some of whose groups need double: those by themselves, the others without them.
+template <class X, size_t C, bool Center>
+HWY_NOINLINE void packed_backward_extreme(const PackedBackwardPlan& plan,
+                                          const Spread<X, C>& spread, std::int64_t first,
+                                          size_t count, size_t at, unsigned bad, const X* from,
+                                          const X* dy_from, X* to, float* dweight, float* dbias) {
+  const NormBackward& problem = *plan.problem;
+  const DF d;
+  X x[kN * C] = {}, dy[kN * C] = {}, dx[kN * C];
+  HWY_ALIGN float mean[kN] = {};
+  HWY_ALIGN float rstd[kN] = {};
+  std::memcpy(x, from, count * C * sizeof(X));
+  std::memcpy(dy, dy_from, count * C * sizeof(X));
+  if (Center)
+    std::memcpy(mean, static_cast<const float*>(problem.mean) + first, count * sizeof(float));
+  std::memcpy(rstd, static_cast<const float*>(problem.rstd) + first, count * sizeof(float));
+  for (size_t q = 0; q < count; ++q) {
+    if (!(bad >> q & 1)) continue;
+    const std::int64_t entry = (first + static_cast<std::int64_t>(q)) % plan.shape.affine_groups *
+                               static_cast<std::int64_t>(C);
+    float dw[C] = {}, db[C] = {};
+    extreme_row_backward(
+        problem, {x + q * C, affine_entry(problem.weight, problem.weight_dtype, entry), mean[q],
+                  rstd[q], dy + q * C, nullptr, to ? to + q * C : nullptr, dw, db, 0});
+    for (size_t i = 0; dweight != nullptr && i < C; ++i) {
+      dweight[place<X>(q * C + i)] += dw[i];
+      dbias[place<X>(q * C + i)] += db[i];
+    }
+    std::memset(x + q * C, 0, C * sizeof(X));
+    std::memset(dy + q * C, 0, C * sizeof(X));
+    mean[q] = rstd[q] = 0;
+  }
+  PackedGradients<X, C> p;
+  p.rstd = hn::Load(d, rstd);
+  const float* weight = plan.weight + at;
+  packed_sums<X, C, Center>(x, dy, kN * C, weight, spread, hn::Load(d, mean), p);
+  packed_gradients<X, C>(p, weight, spread, dx, kN * C, false, dweight, dbias);
+  for (size_t q = 0; to != nullptr && q < count; ++q) {
+    if (!(bad >> q & 1)) std::memcpy(to + q * C, dx + q * C, C * sizeof(X));
+  }
+}
+
+inline void move_packed_sums(float* fine, float* coarse, size_t count) {
+  const DF d;
+  for (size_t i = 0; i < count; i += kN) {
+    hn::StoreU(hn::Add(hn::LoadU(d, coarse + i), hn::LoadU(d, fine + i)), d, coarse + i);
+    hn::StoreU(hn::Zero(d), d, fine + i);
+  }
+}
+
+template <class X, size_t C, bool Center>
+void packed_backward_groups(const PackedBackwardPlan& plan, std::int64_t task, std::int64_t begin,
+                            std::int64_t end) {
+  const NormBackward& problem = *plan.problem;
+  const DF d;
+  const Spread<X, C> spread;
+  const std::int64_t floats = plan.shape.period_floats();
+  float* dweight = plan.partial ? plan.partial + task * 2 * floats : nullptr;
+  float* coarse = plan.coarse ? plan.coarse + task * 2 * floats : nullptr;
+  const size_t bytes = static_cast<size_t>(2 * floats) * sizeof(float);
+  if (dweight) std::memset(dweight, 0, bytes);
+  if (coarse) std::memset(coarse, 0, bytes);
+  const auto* means = static_cast<const float*>(problem.mean);
+  const auto* rstds = static_cast<const float*>(problem.rstd);
+  const std::int64_t fine = plan.shape.period * kRowsPerFine;
+  PackedOperand<const X, C> xs(static_cast<const X*>(problem.x.data), plan.side_by_side);
+  PackedOperand<const X, C> dys(static_cast<const X*>(problem.dy.data), plan.side_by_side);
+  PackedOperand<X, C> dxs(static_cast<X*>(problem.dx.data), plan.side_by_side);
+  const bool wants_dx = problem.dx.data != nullptr;
+  GroupCursor<3> cursor(problem.view,
+                        {&problem.x.strides, &problem.dy.strides, &problem.dx.strides}, begin);
+  const auto step = [&](std::int64_t first, size_t count, size_t at) HWY_ATTR {
+    for (size_t q = 0; HWY_UNLIKELY(!plan.side_by_side) && q < count; ++q, cursor.next()) {
+      xs.set(q, cursor.offset(0));
+      dys.set(q, cursor.offset(1));
+      if (wants_dx) dxs.set(q, cursor.offset(2));
+    }
+    const X* x = xs.gather(first, count);
+    const X* dy = dys.gather(first, count);
+    X* dx = wants_dx ? dxs.place(first, count) : nullptr;
+    float* dw = dweight ? dweight + at : nullptr;
+    float* db = dweight ? dweight + floats + at : nullptr;
+    PackedGradients<X, C> p;
+    VF mean = hn::Zero(d);
+    if (HWY_LIKELY(count == kN)) {
+      p.rstd = hn::LoadU(d, rstds + first);
+      if (Center) mean = hn::LoadU(d, means + first);
+    } else {
+      p.rstd = load_n(d, rstds + first, count);
+      if (Center) mean = load_n(d, means + first, count);
+    }
+    const auto good =
+        packed_sums<X, C, Center>(x, dy, count * C, plan.weight + at, spread, mean, p);
+    if (HWY_LIKELY(hn::AllTrue(d, hn::Or(good, hn::Not(hn::FirstN(d, count)))))) {
+      packed_gradients<X, C>(p, plan.weight + at, spread, dx, count * C, plan.streams, dw, db);
+    } else {
+      packed_backward_extreme<X, C, Center>(plan, spread, first, count, at, bad_groups(good, count),
+                                            x, dy, dx, dw, db);
+    }
+    if (wants_dx) dxs.scatter(dx, count);
+  };
+  for (std::int64_t from = begin; from < end; from += fine) {
+    each_packed<C>(plan.shape, from, HWY_MIN(end, from + fine), step);
+    if (coarse) move_packed_sums(dweight, coarse, static_cast<size_t>(2 * floats));
+  }
+  if (plan.streams) finish_stream();
+}
+
+#endif  // neither SCALAR nor scalable
+
+}  // namespace omninorm::internal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

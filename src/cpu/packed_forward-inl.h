@@ -1,0 +1,122 @@
+// Forward of short groups, see packed-inl.h: one pass, all in registers.
+#if defined(OMNINORM_CPU_PACKED_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef OMNINORM_CPU_PACKED_FORWARD_INL_H_
+#undef OMNINORM_CPU_PACKED_FORWARD_INL_H_
+#else
+#define OMNINORM_CPU_PACKED_FORWARD_INL_H_
+#endif
+
+#include "src/cpu/extreme_row.h"
+#include "src/cpu/packed-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace omninorm::internal::HWY_NAMESPACE {
+
+#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
+
+// Groups first .. first+count-1, count <= N, which lie side by side at x and y.
+template <class X, size_t C, bool Center>
+HWY_INLINE void packed_forward(const PackedForwardPlan& plan, const Spread<X, C>& spread,
+                               std::int64_t first, size_t count, size_t at, const X* x, X* y,
+                               bool stream) {
+  using P = Packing<X, C>;
+  const NormForward& problem = *plan.problem;
+  const DF d;
+  const size_t n = count * C;
+  const VF per_entry = hn::Set(d, 1.0f / static_cast<float>(C));
+  VF v[C], t[C];
+  load_packed(x, n, v);
+  VF mean = hn::Zero(d);
+  if constexpr (Center) {
+    // About the group's first entry: near, so that taking it off is (nearly) exact, and for a
+    // constant group exactly 0. Then about what is left of the mean: two passes' variance.
+    if (problem.mean) mean = first_of_groups<X>(v);
+    OMNINORM_UNROLL
+    for (size_t i = 0; i < P::kLanesEach; ++i) {
+      const VF shift = spread.first(v[P::kSpan * i]);
+      OMNINORM_UNROLL
+      for (size_t k = 0; k < P::kSpan; ++k) {
+        v[P::kSpan * i + k] = hn::Sub(v[P::kSpan * i + k], shift);
+      }
+    }
+    const VF delta = hn::Mul(sum_groups<X>(v), per_entry);
+    if (problem.mean) mean = hn::Add(mean, delta);
+    OMNINORM_UNROLL
+    for (size_t i = 0; i < P::kLanesEach; ++i) {
+      const VF rest = spread.to_span(delta, i);
+      OMNINORM_UNROLL
+      for (size_t k = 0; k < P::kSpan; ++k) {
+        v[P::kSpan * i + k] = hn::Sub(v[P::kSpan * i + k], rest);
+      }
+    }
+  }
+  OMNINORM_UNROLL
+  for (size_t m = 0; m < C; ++m) t[m] = hn::Mul(v[m], v[m]);
+  const VF with_eps = hn::MulAdd(sum_groups<X>(t), per_entry,
+                                 hn::Set(d, static_cast<float>(problem.parameters.eps)));
+  const VF rstd = hn::Div(hn::Set(d, 1.0f), hn::Sqrt(with_eps));
+  // As in norm_forward-inl.h: below, squares may have lost terms to underflow; above, and for NaN,
+  // fp32 is not enough.
+  const auto good =
+      hn::And(hn::Ge(with_eps, hn::Set(d, 0x1p-100f)), hn::Le(with_eps, hn::Set(d, 0x1p127f)));
+  unsigned bad = 0;
+  X kept[P::kElements];
+  if (HWY_UNLIKELY(!hn::AllTrue(d, hn::Or(good, hn::Not(hn::FirstN(d, count)))))) {
+    bad = bad_groups(good, count);
+    std::memcpy(kept, x, n * sizeof(X));  // y may be x
+  }
+  const float* weight = plan.weight + at;
+  const float* bias = plan.bias + at;
+  OMNINORM_UNROLL
+  for (size_t i = 0; i < P::kLanesEach; ++i) {
+    const VF r = spread.to_span(rstd, i);
+    OMNINORM_UNROLL
+    for (size_t k = 0; k < P::kSpan; ++k) {
+      const size_t m = P::kSpan * i + k;
+      v[m] =
+          hn::MulAdd(hn::Mul(v[m], r), hn::LoadU(d, weight + m * kN), hn::LoadU(d, bias + m * kN));
+    }
+  }
+  store_packed(v, y, n, stream);
+  auto* means = static_cast<float*>(problem.mean);
+  auto* rstds = static_cast<float*>(problem.rstd);
+  if (means) store_n(mean, d, means + first, count);
+  if (rstds) store_n(rstd, d, rstds + first, count);
+  for (size_t q = 0; HWY_UNLIKELY(bad != 0) && q < count; ++q) {
+    if (!(bad >> q & 1)) continue;
+    const std::int64_t index = first + static_cast<std::int64_t>(q);
+    const std::int64_t entry = index % plan.shape.affine_groups * static_cast<std::int64_t>(C);
+    const ExtremeStatistics exact = extreme_row_forward(
+        problem, {kept + q * C, affine_entry(problem.weight, problem.weight_dtype, entry),
+                  affine_entry(problem.bias, problem.weight_dtype, entry), y + q * C});
+    if (means) means[index] = static_cast<float>(exact.mean);
+    if (rstds) rstds[index] = static_cast<float>(exact.rstd);
+  }
+}
+
+template <class X, size_t C, bool Center>
+void packed_forward_groups(const PackedForwardPlan& plan, std::int64_t begin, std::int64_t end) {
+  const NormForward& problem = *plan.problem;
+  const Spread<X, C> spread;
+  PackedOperand<const X, C> x(static_cast<const X*>(problem.x.data), plan.side_by_side);
+  PackedOperand<X, C> y(static_cast<X*>(problem.y.data), plan.side_by_side);
+  GroupCursor<2> cursor(problem.view, {&problem.x.strides, &problem.y.strides}, begin);
+  each_packed<C>(plan.shape, begin, end, [&](std::int64_t first, size_t count, size_t at) HWY_ATTR {
+    for (size_t q = 0; HWY_UNLIKELY(!plan.side_by_side) && q < count; ++q, cursor.next()) {
+      x.set(q, cursor.offset(0));
+      y.set(q, cursor.offset(1));
+    }
+    X* to = y.place(first, count);
+    packed_forward<X, C, Center>(plan, spread, first, count, at, x.gather(first, count), to,
+                                 plan.streams);
+    y.scatter(to, count);
+  });
+  if (plan.streams) finish_stream();
+}
+
+#endif  // neither SCALAR nor scalable
+
+}  // namespace omninorm::internal::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,30 @@
+# cmake -DPROGRAM=omninorm -DFOLDER=where "-DEXAMPLES=a.sh;b.python" -P run_shell.cmake
+#
+# Runs the examples of a page one after the other in one empty folder, with PROGRAM as `omninorm`; what each prints is
+# what stands in its .out, where there is one.
+file(REMOVE_RECURSE ${FOLDER})
+file(MAKE_DIRECTORY ${FOLDER})
+cmake_path(GET PROGRAM PARENT_PATH program_folder)
+set(ENV{PATH} "${program_folder}:$ENV{PATH}")
+set(ENV{LC_ALL} C)
+if(NOT EXAMPLES)
+  message(FATAL_ERROR "no examples")
+endif()
+foreach(example IN LISTS EXAMPLES)
+  if(example MATCHES "python$")
+    set(command ${PYTHON} ${example})
+  else()
+    set(command sh -eu ${example})
+  endif()
+  execute_process(COMMAND ${command} WORKING_DIRECTORY ${FOLDER}
+    OUTPUT_VARIABLE output ERROR_VARIABLE error RESULT_VARIABLE result)
+  if(result)
+    message(FATAL_ERROR "${example} ended with ${result}:\n${output}${error}")
+  endif()
+  if(EXISTS ${example}.out)
+    file(READ ${example}.out expected)
+    if(NOT output STREQUAL expected)
+      message(FATAL_ERROR "${example} printed\n${output}where the page says\n${expected}")
+    endif()
+  endif()
+endforeach()
