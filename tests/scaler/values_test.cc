@@ -300,7 +300,7 @@ TEST(Values, MinMaxIsTheSameBitsForAnyChunksAndMerges) {
     for (double& value : table.values) {
       const double zeros[] = {kNaN, 0.0, -0.0};
       if (random() % 20 == 0) value = zeros[random() % 3];
-      if (value > 0.5) value = -0.0;  // so that a column's largest is a zero
+      if (value > 0) value = -0.0;  // so that a column's largest is a zero
     }
     MinMaxScaler whole, merged;
     partial_fit(whole, table);
