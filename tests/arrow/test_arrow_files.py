@@ -282,7 +282,7 @@ def test_the_program_starts_without_arrow(tmp_path):
     assert done.returncode == 2 and "pip install 'pyarrow==" in done.stderr
 
 
-# One record batch and one row group, and 8 MB in all in the file where a dictionary serves.
+# One record batch or row group; in Parquet, a dictionary makes it a file of some kilobytes.
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
 def test_memory_is_bounded_by_text(tmp_path, suffix):
     rows = 6000
@@ -303,8 +303,11 @@ _, status, usage = os.wait4(subprocess.Popen(sys.argv[1:]).pid, 0)
 print(status, usage.ru_maxrss)
 """
     words = [sys.executable, "-c", parent, *map(str, command)]
-    done = subprocess.run(words, capture_output=True, check=True, text=True)
+    # What is freed counts as free: ASan keeps 256 MB of it by itself.
+    asan = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
+    environment = {**os.environ, "ASAN_OPTIONS": asan}
+    done = subprocess.run(words, capture_output=True, check=True, text=True, env=environment)
     status, peak = map(int, done.stdout.split())
     assert status == 0, done.stderr
-    assert peak < 224 * 1024  # in KiB; all of it as Arrow and as text: 400 MB
+    assert peak < 280 * 1024  # in KiB; 150 MB of text, held as Arrow and as strings
     assert (tmp_path / "out.csv").stat().st_size > rows // 2 * 50_000
