@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -174,15 +173,11 @@ std::string output_format(const ApplyFlags& flags, const Schema& schema) {
   return format;
 }
 
-void check_output(const ApplyFlags& flags) {
-  std::error_code error;
-  if (flags.out != "-" && std::filesystem::equivalent(flags.out, flags.scaler, error)) {
-    throw UsageError(fmt::format("-o expected a table's file, got the scaler's, {}", flags.scaler));
-  }
-}
-
 void tell(const Scaler& scaler, const Schema& schema, const Choice& choice, const ApplyFlags& flags,
           const std::string& file) {
+  if (named_without_use(schema, scaler)) {
+    note(flags.table.quiet, file + by_place_note);
+  }
   std::unordered_set<std::size_t> scaled(choice.places.begin(), choice.places.end());
   const std::vector<std::string>& before = scaler.fitted_on().table_columns;
   const std::unordered_set<std::string> known(before.begin(), before.end());
@@ -216,7 +211,7 @@ int apply(int argc, char** argv, bool inverse) {
   if (flags.scaler == "-" && flags.file == "-") {
     throw UsageError("standard input can be read once, got - for the scaler and the table");
   }
-  check_output(flags);
+  check_output("-o", flags.out, {flags.scaler});  // the table's own file may be the output
   const std::unique_ptr<Scaler> scaler = read_state(flags.scaler);
   if (scaler->rows() == 0) {
     throw UsageError(flags.scaler + ": expected a fitted scaler, got one that has seen no rows");

@@ -114,6 +114,16 @@ std::vector<std::size_t> find_columns(const Schema& schema, const std::vector<st
   return columns;
 }
 
+bool named_without_use(const Schema& schema, const Scaler& scaler) {
+  const FittedOn& on = scaler.fitted_on();
+  if (!schema.named) return false;
+  if (on.column_names.empty()) return true;
+  // "0", "1", ... may be names all the same, as pandas gives them: one that is there is meant.
+  const Names names(schema);
+  return are_places(on.table_columns) &&
+         std::ranges::none_of(on.column_names, [&](const auto& name) { return names.has(name); });
+}
+
 std::vector<std::size_t> match_columns(const Schema& schema, const Scaler& scaler,
                                        const std::string& file) {
   const FittedOn& on = scaler.fitted_on();
@@ -129,8 +139,7 @@ std::vector<std::size_t> match_columns(const Schema& schema, const Scaler& scale
     }
   }
   if (missing.empty()) return places;
-  // Fitted where columns had no names.
-  if (are_places(on.table_columns)) return match_places(schema, scaler, file);
+  if (named_without_use(schema, scaler)) return match_places(schema, scaler, file);
   throw UsageError(fmt::format("{}: expected the fitted column{} {}, got {}", file,
                                missing.size() == 1 ? "" : "s", shown_list(missing), names.all()));
 }

@@ -22,6 +22,11 @@ std::vector<std::size_t> find_columns(const Schema& schema, const std::vector<st
 std::vector<std::size_t> match_columns(const Schema& schema, const Scaler& scaler,
                                        const std::string& file);
 
+// The table has names, but the scaler was fitted where there were none: they go by place.
+bool named_without_use(const Schema& schema, const Scaler& scaler);
+constexpr const char* by_place_note =
+    ": columns go by place, not by name, as the scaler was fitted without names";
+
 // Names, quoted, for messages.
 std::vector<std::string> names_of(const Schema& schema, const std::vector<std::size_t>& columns);
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include "cli/program.h"
 #include "cli/progress_text.h"
@@ -61,7 +63,7 @@ ReadOptions TableFlags::options() const {
   ReadOptions options;
   options.delimiter = delimiter_of(delimiter);
   options.header = !no_header;
-  options.missing = na;
+  for (const std::string& word : na) options.missing.emplace_back(trimmed(word));  // as cells are
   return options;
 }
 
@@ -87,6 +89,18 @@ void write_state(const Scaler& scaler, const std::string& path) {
     fmt::print("{}", scaler.to_json());
   } else {
     save_scaler(scaler, path);
+  }
+}
+
+void check_output(const std::string& flag, const std::string& out,
+                  const std::vector<std::string>& inputs) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (out == "-" || !fs::is_regular_file(out, error)) return;
+  for (const std::string& input : inputs) {
+    if (!fs::equivalent(out, input == "-" ? "/dev/stdin" : input, error)) continue;
+    throw UsageError(fmt::format("{} expected another file than {}, which is read, got {}", flag,
+                                 input == "-" ? "standard input's" : input, out));
   }
 }
 

@@ -33,6 +33,11 @@ std::unique_ptr<Scaler> read_state(const std::string& path);
 // "-" is standard output.
 void write_state(const Scaler& scaler, const std::string& path);
 
+// UsageError for an output that would take the place of a file that is read. "-" is standard input
+// and output.
+void check_output(const std::string& flag, const std::string& out,
+                  const std::vector<std::string>& inputs);
+
 // A line for people on standard error.
 void note(bool quiet, const std::string& line);
 

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -32,6 +34,9 @@ struct FitFlags {
   bool clip = false, unbiased = false, no_mean = false, no_std = false;
   double alpha = 0.01, half_life = 0;
 };
+
+// Behind a source's name: a scaler keeps no other trace of weights.
+constexpr const char* weighted = ", with weights";
 
 constexpr const char* examples = R"(
 A column is fitted if its cells are numbers or missing; a column none of whose first cells is a
@@ -141,6 +146,12 @@ std::unique_ptr<Scaler> starting_scaler(const CLI::App& app, const FitFlags& fla
         flags.append, given.front()));
   }
   std::unique_ptr<Scaler> scaler = read_state(flags.append);
+  const auto had_weights = [](const std::string& source) { return source.ends_with(weighted); };
+  if (flags.weights.empty() && std::ranges::any_of(scaler->fitted_on().sources, had_weights)) {
+    note(flags.table.quiet, fmt::format("{} was fitted with --weights; without it, each row now "
+                                        "counts once",
+                                        flags.append));
+  }
   if (scaler->columns() >= 0 && !(flags.columns.empty() && flags.text.empty())) {
     throw UsageError(
         fmt::format("scale fit: --append fits the columns of {}; leave --columns and --text out",
@@ -191,8 +202,7 @@ std::vector<std::size_t> choose_columns(const Schema& schema, const FitFlags& fl
 // Names are what later tables are matched by.
 void check_names(const Schema& schema, const std::vector<std::size_t>& columns,
                  const std::string& file) {
-  std::vector<std::string> names = names_of(schema, columns);
-  for (const std::string& name : names) {
+  for (const std::string& name : names_of(schema, columns)) {
     try {
       static_cast<void>(nlohmann::json(name).dump());
     } catch (const nlohmann::json::exception&) {
@@ -202,19 +212,40 @@ void check_names(const Schema& schema, const std::vector<std::size_t>& columns,
                       file, shown(name)));
     }
   }
-  std::ranges::sort(names);
-  const auto twice = std::ranges::adjacent_find(names);
-  if (twice == names.end()) return;
-  throw UsageError(fmt::format(
-      "{}: expected fitted columns to have names of their own, got {} twice; rename one, or leave "
-      "it out with --columns",
-      file, shown(*twice)));
+  // Those of columns that are not fitted count too: transform could not tell which is meant.
+  std::unordered_map<std::string_view, int> counts;
+  for (const Field& field : schema.fields) ++counts[field.name];
+  for (const std::size_t j : columns) {
+    const std::string& name = schema.fields[j].name;
+    if (counts[name] == 1) continue;
+    throw UsageError(fmt::format(
+        "{}: expected fitted columns to have names of their own, got {} twice; rename one, or "
+        "leave it out with --columns",
+        file, shown(name)));
+  }
+}
+
+// Names that are all numbers may be a row, but for those that pandas gives.
+void tell_of_names(const Schema& schema, const std::string& file, bool quiet) {
+  if (!schema.named || (schema.format != "csv" && schema.format != "tsv")) return;
+  bool counted = true;
+  for (std::size_t j = 0; j < schema.fields.size(); ++j) {
+    double value = 0;
+    const std::string& name = schema.fields[j].name;
+    if (read_number(name, {}, value) != Cell::number) return;
+    counted = counted && name == std::to_string(j);
+  }
+  if (counted) return;
+  note(quiet, fmt::format("{}: the names of all columns are numbers: {}; if that is a row, use "
+                          "--no-header",
+                          file, shown(schema.fields[0].name)));
 }
 
 // A later table may have columns that the first had not.
 void tell_of_extra(const Schema& schema, const Scaler& scaler, const std::string& file,
                    bool quiet) {
   const std::vector<std::string>& table = scaler.fitted_on().table_columns;
+  if (named_without_use(schema, scaler)) note(quiet, file + by_place_note);
   if (!schema.named || table.empty()) return;
   const std::unordered_set<std::string> known(table.begin(), table.end());
   std::vector<std::string> extra;
@@ -295,7 +326,7 @@ std::string host() {
 }
 
 void remember(Scaler& scaler, const Schema& schema, const std::vector<std::size_t>& columns,
-              const std::string& dtype, const std::string& file) {
+              const std::string& dtype, const std::string& file, const std::string& weights) {
   FittedOn& on = scaler.fitted_on();
   std::vector<std::string> table;
   for (const Field& field : schema.fields) table.push_back(field.name);
@@ -307,7 +338,8 @@ void remember(Scaler& scaler, const Schema& schema, const std::vector<std::size_
   }
   on.dtype = dtype;
   on.time = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-  on.sources.push_back(fmt::format("{} on {}", file == "-" ? "standard input" : file, host()));
+  on.sources.push_back(fmt::format("{} on {}{}", file == "-" ? "standard input" : file, host(),
+                                   weights.empty() ? "" : weighted));
 }
 
 void fit_file(Scaler& scaler, const std::string& file, const FitFlags& flags) {
@@ -326,6 +358,7 @@ void fit_file(Scaler& scaler, const std::string& file, const FitFlags& flags) {
                              : match_columns(reader->schema(), scaler, name);
   if (first) {
     check_names(reader->schema(), columns, name);
+    tell_of_names(reader->schema(), name, flags.table.quiet);
   } else {
     tell_of_extra(reader->schema(), scaler, name, flags.table.quiet);
   }
@@ -358,7 +391,7 @@ void fit_file(Scaler& scaler, const std::string& file, const FitFlags& flags) {
     }
     progress.show(*reader);
   }
-  remember(scaler, schema, columns, dtype, file);
+  remember(scaler, schema, columns, dtype, file, flags.weights);
 }
 
 // What people should know of the result before they use it.
@@ -389,6 +422,7 @@ int run_scale_fit(int argc, char** argv) {
   if (std::ranges::count(flags.files, "-") > 1) {
     throw UsageError("scale fit: standard input can be read once, got - twice");
   }
+  check_output("-o", flags.out, flags.files);  // that of --append may be the output
   const std::unique_ptr<Scaler> scaler = starting_scaler(app, flags);
   for (const std::string& file : flags.files) fit_file(*scaler, file, flags);
   tell(*scaler, flags.table.quiet);

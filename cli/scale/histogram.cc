@@ -118,7 +118,8 @@ Histogram bins_for(const Sample& sample, const Figures& figures) {
   }
   // Freedman and Diaconis 1981.
   const double fitting = 2 * width / std::cbrt(static_cast<double>(figures.values));
-  const double count = fitting > 0 ? range / fitting : double(most);
+  double count = range / fitting;
+  if (!std::isfinite(count)) count = double(most);  // no width, or ranges wider than a double
   bins.counts.assign(static_cast<std::size_t>(std::clamp(count, double(fewest), double(most))), 0);
   return bins;
 }

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 #include <string>
@@ -37,6 +38,20 @@ void tell_of_repeats(const std::vector<std::unique_ptr<Scaler>>& parts, bool qui
   if (!repeated.empty()) note(quiet, "counted more than once: " + shown_list(repeated));
 }
 
+// "variance is "biased" in a.json and "unbiased" in b.json": the first option that differs, where
+// one does; the library says only that one does.
+std::string different_option(const Scaler& a, const std::string& a_file, const Scaler& b,
+                             const std::string& b_file) {
+  const auto first = nlohmann::json::parse(a.to_json()).at("options");
+  const auto second = nlohmann::json::parse(b.to_json()).at("options");
+  for (const auto& [name, value] : first.items()) {
+    if (!second.contains(name) || second.at(name) == value) continue;
+    return fmt::format("; {} is {} in {} and {} in {}", name, value.dump(), a_file,
+                       second.at(name).dump(), b_file);
+  }
+  return {};
+}
+
 }  // namespace
 
 int run_scale_merge(int argc, char** argv) {
@@ -67,8 +82,9 @@ int run_scale_merge(int argc, char** argv) {
     try {
       merged->merge(*parts[order[i]]);
     } catch (const Error& error) {
-      throw UsageError(
-          fmt::format("{} and {}: {}", files[order[0]], files[order[i]], error.what()));
+      const std::string &a = files[order[0]], &b = files[order[i]];
+      throw UsageError(fmt::format("{} and {}: {}{}", a, b, error.what(),
+                                   different_option(*merged, a, *parts[order[i]], b)));
     }
   }
   std::vector<std::string> sources;

@@ -23,7 +23,7 @@ constexpr double deviations =
 using Take = std::function<void(std::vector<double>& values, std::int64_t rows)>;
 
 std::int64_t read_columns(const Scaler& scaler, const std::string& file, const TableFlags& flags,
-                          const Take& take) {
+                          bool again, const Take& take) {
   ReadOptions options = flags.options();
   options.others = false;
   const auto reader = open_table(file, options, flags.from);
@@ -34,6 +34,9 @@ std::int64_t read_columns(const Scaler& scaler, const std::string& file, const T
                     file == "-" ? "standard input" : file));
   }
   const std::vector<std::size_t> columns = match_columns(reader->schema(), scaler, file);
+  if (!again && named_without_use(reader->schema(), scaler)) {
+    note(flags.quiet, file + by_place_note);
+  }
   reader->select(columns);
   const std::vector<std::size_t> places = number_places(reader->schema());
   ByteProgress progress(flags.quiet, file, "");
@@ -154,8 +157,8 @@ TableProfile profile_table(const Scaler& scaler, const std::string& file, const 
     column.name = names.empty() ? std::to_string(j) : names[static_cast<std::size_t>(j)];
     column.fitted = fitted_column(scaler, j);
   }
-  profile.rows =
-      read_columns(scaler, file, flags, [&](const std::vector<double>& values, std::int64_t rows) {
+  profile.rows = read_columns(
+      scaler, file, flags, false, [&](const std::vector<double>& values, std::int64_t rows) {
         for (std::size_t j = 0; j < samples.size(); ++j) {
           const double* const column = values.data() + static_cast<std::int64_t>(j) * rows;
           profile.columns[j].before.add(column, rows);
@@ -170,7 +173,7 @@ TableProfile profile_table(const Scaler& scaler, const std::string& file, const 
     column.bins_after = bins_after(scaler, static_cast<std::int64_t>(j), column.bins_before);
   }
   const std::int64_t again =
-      read_columns(scaler, file, flags, [&](std::vector<double>& values, std::int64_t rows) {
+      read_columns(scaler, file, flags, true, [&](std::vector<double>& values, std::int64_t rows) {
         add_second_pass(scaler, profile, values, rows);
       });
   if (again != profile.rows) {

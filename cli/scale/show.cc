@@ -163,6 +163,10 @@ void write_page(const Scaler& scaler, const std::string& file, const std::string
   if (scaler.columns() <= 0) {
     throw UsageError(fmt::format("{}: nothing was fitted yet: there are no columns to show", file));
   }
+  if (scaler.rows() == 0) {
+    throw UsageError(file + ": expected a fitted scaler, got one that has seen no rows");
+  }
+  check_output("--html", out, {data, file});
   const ScalePage page = scale_page(scaler, file, options_text(scaler), data, flags);
   internal::write_file_atomically(out, page.html);
   if (flags.quiet) {

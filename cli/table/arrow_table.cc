@@ -53,8 +53,9 @@ const ArrowPlugin& plugin(const std::string& name, const std::string& format) {
   }
   using Entry = const ArrowPlugin* (*)();
   const auto entry = reinterpret_cast<Entry>(::dlsym(library, arrow_plugin_symbol));
-  if (entry == nullptr || entry()->version != std::string_view(OMNINORM_VERSION)) {
-    not_here(name, format, fmt::format("{} is of another version of omninorm", file.string()));
+  if (entry == nullptr || entry()->version != std::string_view(OMNINORM_VERSION) ||
+      entry()->abi != arrow_plugin_abi) {
+    not_here(name, format, fmt::format("{} is of another build of omninorm", file.string()));
   }
   loaded = entry();
   return *loaded;

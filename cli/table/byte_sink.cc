@@ -148,8 +148,8 @@ class Zstd final : public Packing {
 std::unique_ptr<ByteSink> create_bytes(const std::string& path) {
   if (path == "-") return std::make_unique<StandardOutput>();
   auto file = std::make_unique<FileSink>(path);
-  if (path.ends_with(".gz")) return std::make_unique<Gzip>(std::move(file));
-  if (path.ends_with(".zst")) return std::make_unique<Zstd>(std::move(file));
+  if (name_ends_in(path, ".gz")) return std::make_unique<Gzip>(std::move(file));
+  if (name_ends_in(path, ".zst")) return std::make_unique<Zstd>(std::move(file));
   return file;
 }
 

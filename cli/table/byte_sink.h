@@ -1,6 +1,7 @@
 // A stream of bytes into a file, which appears when it is whole.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,7 +24,15 @@ class ByteSink {
   virtual const std::string& name() const = 0;  // for messages: the path, or "standard output"
 };
 
-// "-" is standard output. A name that ends in .gz or .zst is compressed.
+// In any case: DATA.CSV.GZ ends in ".gz".
+inline bool name_ends_in(std::string_view name, std::string_view end) {
+  const auto same = [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a + 32 == b); };
+  return name.size() >= end.size() &&
+         std::equal(end.begin(), end.end(), name.end() - std::ssize(end),
+                    [&](char wanted, char c) { return same(c, wanted); });
+}
+
+// "-" is standard output. A name that ends in .gz or .zst, in any case, is compressed.
 std::unique_ptr<ByteSink> create_bytes(const std::string& path);
 
 }  // namespace omninorm::cli

@@ -13,12 +13,6 @@ namespace {
 
 bool blank(char c) { return c == ' ' || c == '\t'; }
 
-std::string_view trimmed(std::string_view cell) {
-  while (!cell.empty() && blank(cell.front())) cell.remove_prefix(1);
-  while (!cell.empty() && blank(cell.back())) cell.remove_suffix(1);
-  return cell;
-}
-
 // from_chars leaves the value alone where it is too large or too small. Underflow is rounding, as
 // everywhere else.
 Cell beyond_range(std::string_view digits, double& value) {
@@ -27,6 +21,12 @@ Cell beyond_range(std::string_view digits, double& value) {
 }
 
 }  // namespace
+
+std::string_view trimmed(std::string_view cell) {
+  while (!cell.empty() && blank(cell.front())) cell.remove_prefix(1);
+  while (!cell.empty() && blank(cell.back())) cell.remove_suffix(1);
+  return cell;
+}
 
 Cell read_number(std::string_view cell, const std::vector<std::string>& missing, double& value) {
   cell = trimmed(cell);
@@ -49,7 +49,7 @@ void append_number(std::string& to, double value, DType dtype) {
   if (std::isnan(value)) return;
   char digits[32];
   const auto end = dtype == DType::f32
-                       ? std::to_chars(digits, digits + sizeof digits, static_cast<float>(value))
+                       ? std::to_chars(digits, digits + sizeof digits, to_f32(value))
                        : std::to_chars(digits, digits + sizeof digits, value);
   to.append(digits, end.ptr);
 }

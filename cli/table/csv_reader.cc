@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::size_t kChunk = std::size_t{1} << 18;
 constexpr std::size_t kLongestCell = std::size_t{1} << 26;
-constexpr std::size_t kTextOfBatch = std::size_t{1} << 24;
 
 constexpr const char* kNumberAdvice =
     "; --text passes a column through as it is, --na makes a word a missing number";
@@ -127,7 +126,7 @@ class CsvReader final : public TableReader {
   std::size_t cell_ = 0;                   // of the row that is being read
   std::int64_t line_ = 1, row_line_ = 1;   // here, and where the row begins
   int last_end_ = 0;                       // what ended the last row, if nothing came behind it
-  std::size_t text_ = 0;                   // bytes of text in the batch
+  std::int64_t text_ = 0;                  // bytes of text in the batch
   Batch batch_;                            // being filled
   std::int64_t rows_ = 0;                  // of whole batches
   std::deque<Batch> ready_, spare_;
@@ -213,7 +212,7 @@ void CsvReader::take_cell(std::string_view cell) {
   const auto row = static_cast<std::size_t>(batch_.rows);
   if (texts.size() <= row) texts.resize(std::max<std::size_t>(16, 2 * row));
   texts[row].assign(cell);
-  text_ += cell.size();
+  text_ += std::ssize(cell);
 }
 
 void CsvReader::take_number(std::size_t column, std::string_view cell, Batch& batch,
@@ -251,7 +250,7 @@ void CsvReader::add_row(std::size_t cells) {
   }
   batch_.lines.push_back(row_line_);
   ++batch_.rows;
-  if (batch_.rows == batch_rows_ || text_ >= kTextOfBatch) end_batch();
+  if (batch_.rows == batch_rows_ || text_ >= text_of_batch) end_batch();
 }
 
 // The first record: names, or a row that tells how many columns there are.
@@ -284,6 +283,8 @@ void CsvReader::begin_batch() {
   batch_.lines.clear();
   batch_.stride = batch_rows_;
   batch_.numbers.resize(numbers_ * static_cast<std::size_t>(batch_rows_));
+  // Not only resized: a cell would keep the room of the longest that ever stood in its row.
+  for (auto& texts : batch_.others) texts.clear();
   batch_.others.resize(others_);
   text_ = 0;
 }

@@ -184,8 +184,13 @@ class NpyWriter final : public TableWriter {
     bytes_.resize(static_cast<std::size_t>(batch.rows * header_.columns) * sizeof(T));
     for (std::int64_t row = 0; row < batch.rows; ++row) {
       for (std::int64_t j = 0; j < header_.columns; ++j) {
-        const T value =
-            static_cast<T>(batch.numbers[static_cast<std::size_t>(j * batch.stride + row)]);
+        T value;
+        const double number = batch.numbers[static_cast<std::size_t>(j * batch.stride + row)];
+        if constexpr (sizeof value == sizeof(float)) {
+          value = to_f32(number);
+        } else {
+          value = number;
+        }
         std::memcpy(bytes_.data() + (row * header_.columns + j) * std::int64_t{sizeof value},
                     &value, sizeof value);
       }

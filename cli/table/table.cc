@@ -70,6 +70,14 @@ std::unique_ptr<TableReader> open_table(const std::string& path, const ReadOptio
   std::string format = table_format(path, given);
   std::unique_ptr<ByteSource> source = open_bytes(path);
   if (format.empty()) format = format_of_bytes(source->peek(8));
+  if (of_arrow(format) && table_format(path, given).empty()) {
+    try {
+      return open_arrow_table(std::move(source), options, format);
+    } catch (const UsageError& error) {
+      throw UsageError(fmt::format("{} ({} by its first bytes; --from csv if it is text)",
+                                   error.what(), format));
+    }
+  }
   if (of_arrow(format)) return open_arrow_table(std::move(source), options, format);
   if (format == "npy") return open_npy(std::move(source), options);
   return open_csv(std::move(source), with_delimiter(options, format));

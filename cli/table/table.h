@@ -81,6 +81,9 @@ inline std::int64_t rows_of_batch(const ReadOptions& options, std::size_t column
                     most);
 }
 
+// Where text makes a batch end sooner.
+constexpr std::int64_t text_of_batch = 1 << 24;
+
 // Throws UsageError for a file that does not hold what it should (with row, column and cell), and
 // std::system_error with the path for one that cannot be read.
 class TableReader {

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
+#include <random>
 #include <system_error>
 
 namespace omninorm::internal {
@@ -22,11 +22,40 @@ std::filesystem::path where_links_lead(std::filesystem::path path) {
   return path;
 }
 
-// mkstemp makes files that only the owner reads; results are for everybody the umask lets in.
-mode_t usual_mode() {
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  return 0666 & ~mask;
+// /dev/stdout, /dev/fd/N and /proc/self/fd/N name a descriptor, not the file behind it: a copy of
+// it, which writes on where it stands, or -1 with errno. False: the path names none.
+bool names_descriptor(std::filesystem::path path, int& copy) {
+  std::error_code error;
+  const std::filesystem::path open_ones = std::filesystem::canonical("/proc/self/fd", error);
+  if (error) return false;
+  for (int links = 0; links < 40; ++links) {
+    const std::string word = path.filename();
+    const bool number = !word.empty() && word.size() < 9 &&
+                        word.find_first_not_of("0123456789") == std::string::npos;
+    if (number && std::filesystem::canonical(path.parent_path(), error) == open_ones) {
+      copy = ::fcntl(std::stoi(word), F_DUPFD_CLOEXEC, 0);
+      return true;
+    }
+    if (!std::filesystem::is_symlink(path, error)) return false;
+    const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+    if (error) return false;
+    path = path.parent_path() / target;
+  }
+  return false;
+}
+
+// A file of its own beside `path`, in a name of its own, with what the umask leaves of `mode`; -1
+// where none can be made.
+int open_fresh(const std::filesystem::path& path, mode_t mode, std::string& name) {
+  constexpr std::string_view letters = "0123456789abcdefghijklmnopqrstuvwxyz";
+  std::random_device random;
+  for (int tries = 0; tries < 100; ++tries) {
+    name = path.string() + ".";
+    for (int i = 0; i < 6; ++i) name += letters[random() % letters.size()];
+    const int descriptor = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (descriptor >= 0 || errno != EEXIST) return descriptor;
+  }
+  return -1;
 }
 
 // The name in the folder has to be on the disk too. A file system that cannot sync a folder keeps
@@ -43,21 +72,24 @@ void sync_folder(const std::filesystem::path& file) {
 
 AtomicFile::AtomicFile(const std::filesystem::path& path)
     : path_(path), target_(where_links_lead(path)) {
-  struct stat status {};
-  const bool exists = ::stat(target_.c_str(), &status) == 0;
-  if (exists && !S_ISREG(status.st_mode)) {
-    descriptor_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
+  if (names_descriptor(path_, descriptor_)) {
     if (descriptor_ < 0) fail(errno);
     return;
   }
-  fresh_ = target_.string() + ".XXXXXX";
-  descriptor_ = ::mkostemp(fresh_.data(), O_CLOEXEC);
+  struct stat status {};
+  const bool exists = ::stat(path_.c_str(), &status) == 0;
+  if (exists && !S_ISREG(status.st_mode)) {
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+    if (descriptor_ < 0) fail(errno);
+    return;
+  }
+  descriptor_ = open_fresh(target_, exists ? status.st_mode & 0777 : 0666, fresh_);
   if (descriptor_ < 0) {
     const int error = errno;
     fresh_.clear();
     fail(error);
   }
-  if (::fchmod(descriptor_, exists ? status.st_mode & 07777 : usual_mode()) != 0) {
+  if (exists && ::fchmod(descriptor_, status.st_mode & 07777) != 0) {
     const int error = errno;
     close();
     fail(error);

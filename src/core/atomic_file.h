@@ -10,9 +10,9 @@ namespace omninorm::internal {
 
 // A file that is written beside `path` and takes its place in finish(), synced to the disk; until
 // then, and if finish() is never called, `path` stays as it was. A link is followed, and what is
-// replaced keeps its permissions. What is there but no regular file (a device, a pipe) is written
-// to directly. Every call throws std::system_error with the path and the reason ("No space left on
-// device").
+// replaced keeps its permissions. What is there but no regular file (a device, a pipe), and the
+// descriptors that /dev/stdout and /dev/fd/N name, are written to directly. Every call throws
+// std::system_error with the path and the reason ("No space left on device").
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);

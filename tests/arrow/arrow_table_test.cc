@@ -132,6 +132,41 @@ TEST_P(EveryFormat, BatchesHaveTheSameRowsWhateverTheFilesParts) {
   EXPECT_EQ(read_all(file("b"), of_seven).numbers, content.numbers);
 }
 
+// 40 MB in cells of 1 MB: no batch has more than 16 of them and the one that it ends with.
+TEST_P(EveryFormat, LongTextMakesBatchesSmall) {
+  for (const bool same : {false, true}) {
+    std::string csv = "x,text\n";
+    for (int i = 0; i < 40; ++i) {
+      csv += std::to_string(i) + "," + std::string(1 << 20, same ? 'a' : char('a' + i % 26)) + "\n";
+    }
+    copy_table(folder_.write("a.csv", csv), file("a"));
+    const Content content = read_all(file("a"));
+    for (const std::int64_t rows : content.rows) EXPECT_LE(rows, 17) << same;
+    copy_table(file("a"), folder_.path() / "b.csv");
+    EXPECT_TRUE(read_text(folder_.path() / "b.csv") == csv) << same;
+    // Only numbers: the parts are those of any table.
+    ReadOptions numbers;
+    numbers.others = false;
+    const std::vector<std::size_t> first = {0};
+    EXPECT_THAT(read_all(file("a"), numbers, &first).rows, ElementsAre(40));
+  }
+}
+
+TEST_P(EveryFormat, WhatFloatCannotHoldIsAnInfinity) {
+  const std::string csv = folder_.write("a.csv", "x\n1e39\n-1e39\n3.4028235e38\n");
+  const auto reader = open_table(csv, {});
+  reader->select({0});
+  Schema schema = reader->schema();
+  schema.fields[0].dtype = DType::f32;
+  const auto writer = create_table(file("a"), schema, {});
+  Batch batch;
+  while (reader->next(batch)) writer->write(batch);
+  writer->finish();
+  const double infinity = std::numeric_limits<double>::infinity();
+  EXPECT_THAT(read_all(file("a")).numbers[0],
+              ElementsAre(infinity, -infinity, double{std::numeric_limits<float>::max()}));
+}
+
 TEST_P(EveryFormat, FloatStaysFloat) {
   Schema schema;
   schema.fields = {{.name = "a", .number = true, .dtype = DType::f32},

@@ -6,6 +6,7 @@ import decimal
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -279,3 +280,34 @@ def test_the_program_starts_without_arrow(tmp_path):
     data = write(numbers_table(), tmp_path / "data.parquet")
     done = subprocess.run([alone, "scale", "fit", data], capture_output=True, text=True)
     assert done.returncode == 2 and "pip install 'pyarrow==" in done.stderr
+
+
+# One record batch or row group; in Parquet, a dictionary makes it a file of some kilobytes.
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_memory_is_bounded_by_text(tmp_path, suffix):
+    rows = 6000
+    text = pa.array(["a" * 50_000 if i < rows // 2 else "" for i in range(rows)])
+    table = pa.table({"x": pa.array(np.arange(rows, dtype=float)), "text": text})
+    path = tmp_path / f"long.{suffix}"
+    if suffix == "parquet":
+        pyarrow.parquet.write_table(table, path)
+    else:
+        write(table, path)
+    state = tmp_path / "s.json"
+    run("fit", path, "-o", state)
+    command = [OMNINORM, "scale", "transform", state, path, "-o", tmp_path / "out.csv"]
+    # A child's peak begins with what its parent had: a small one.
+    parent = """
+import os, subprocess, sys
+_, status, usage = os.wait4(subprocess.Popen(sys.argv[1:]).pid, 0)
+print(status, usage.ru_maxrss)
+"""
+    words = [sys.executable, "-c", parent, *map(str, command)]
+    # What is freed counts as free: ASan keeps 256 MB of it by itself.
+    asan = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
+    environment = {**os.environ, "ASAN_OPTIONS": asan}
+    done = subprocess.run(words, capture_output=True, check=True, text=True, env=environment)
+    status, peak = map(int, done.stdout.split())
+    assert status == 0, done.stderr
+    assert peak < 280 * 1024  # in KiB; 150 MB of text, held as Arrow and as strings
+    assert (tmp_path / "out.csv").stat().st_size > rows // 2 * 50_000

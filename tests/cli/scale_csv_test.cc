@@ -256,6 +256,66 @@ TEST_F(ScaleCsv, WithoutNamesColumnsGoByPlace) {
               HasSubstr("expected the fitted columns \"p\", \"r\""));
 }
 
+// pandas calls columns 0, 1, ... where they have no names: these are names all the same.
+TEST_F(ScaleCsv, NamesThatArePlacesAreNamesWhereOneIsThere) {
+  write("a.csv", "0,1,2\n0,5,10\n2,7,30\n");
+  EXPECT_THAT(run("fit a.csv -o s.json").err, IsEmpty());
+  write("other.csv", "0,2,x\n0,10,5\n");
+  EXPECT_THAT(refused("transform s.json other.csv"),
+              HasSubstr("other.csv: expected the fitted column \"1\", got \"0\", \"2\", \"x\""));
+  write("order.csv", "2,1,0\n10,5,0\n");
+  EXPECT_EQ(out("transform s.json order.csv"), "2,1,0\n-1,-1,-1\n");
+  write("named.csv", "p,q,r\n2,7,30\n");
+  const Outcome named = run("transform s.json named.csv");
+  EXPECT_EQ(named.out, "p,q,r\n1,1,1\n");
+  const std::string by_place = "note: named.csv: columns go by place, not by name";
+  EXPECT_THAT(named.err, HasSubstr(by_place));
+  EXPECT_THAT(run("fit named.csv --append s.json -o t.json").err, HasSubstr(by_place));
+}
+
+TEST_F(ScaleCsv, ARowThatIsTakenForNamesIsTold) {
+  write("a.csv", "0.5,7\n1,2\n3,4\n");
+  EXPECT_THAT(run("fit a.csv -o s.json").err,
+              AllOf(HasSubstr("a.csv: the names of all columns are numbers: \"0.5\""),
+                    HasSubstr("--no-header")));
+  EXPECT_THAT(run("fit a.csv --no-header -o s.json").err, IsEmpty());
+  write("b.csv", "1,x\n1,2\n3,4\n");
+  EXPECT_THAT(run("fit b.csv -o s.json").err, IsEmpty());
+}
+
+TEST_F(ScaleCsv, AFittedNameStandsOnceInTheTable) {
+  write("a.csv", "x,y,x\n1,2,word\n3,4,word\n");
+  EXPECT_THAT(run("fit a.csv").err, HasSubstr("names of their own, got \"x\" twice"));
+  out("fit a.csv --columns y -o s.json");
+  EXPECT_EQ(out("transform s.json a.csv"), "x,y,x\n1,-1,word\n3,1,word\n");
+}
+
+TEST_F(ScaleCsv, WeightsThatAreLeftOutLaterAreTold) {
+  write("a.csv", "x,w\n0,3\n4,1\n");
+  out("fit a.csv --weights w -o s.json");
+  EXPECT_THAT(out("show s.json"), HasSubstr(", with weights\n"));
+  EXPECT_THAT(run("fit a.csv --append s.json -o t.json").err,
+              HasSubstr("note: s.json was fitted with --weights; without it"));
+  EXPECT_THAT(run("fit a.csv --append s.json --weights w -o t.json").err, IsEmpty());
+  out("fit a.csv --columns x -o u.json");
+  EXPECT_THAT(run("fit a.csv --append u.json -o t.json").err, Not(HasSubstr("weights")));
+}
+
+TEST_F(ScaleCsv, WordsOfNaAreTrimmedAsCellsAre) {
+  write("a.csv", "x\n1\n NA \n3\n");
+  out("fit a.csv --na ' NA ' -o s.json");
+  EXPECT_EQ(json("s.json").at("columns")[0].at("count")[0], 2);
+}
+
+TEST_F(ScaleCsv, TextThatBeginsLikeArrowCanBeReadAsCsv) {
+  write("a", "PAR1,x\n1,2\n3,4\n");
+  EXPECT_THAT(refused("fit a"),
+              HasSubstr("(parquet by its first bytes; --from csv if it is text)"));
+  out("fit a --from csv -o s.json");
+  write("b", "ARROW1,x\n1,2\n3,4\n");
+  EXPECT_THAT(refused("fit b"), HasSubstr("(arrow by its first bytes; --from csv if it is text)"));
+}
+
 TEST_F(ScaleCsv, AScalerWithoutNamesGoesByPlace) {
   write("a.csv", "x,y\n0,10\n2,30\n");
   out("fit a.csv -o s.json");

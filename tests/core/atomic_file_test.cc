@@ -1,11 +1,15 @@
 #include "src/core/atomic_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <string>
 #include <system_error>
+#include <thread>
 
 #include "tests/lab/temp_folder.h"
 
@@ -64,6 +68,40 @@ TEST(AtomicFile, KeepsPermissionsAndLinks) {
   std::filesystem::create_symlink("later", folder.path() / "dangling");
   write_file_atomically(folder.path() / "dangling", "late");
   EXPECT_EQ(read_text(folder.path() / "later"), "late");
+}
+
+TEST(AtomicFile, NewFilesAreForThoseWhomTheUmaskLetsIn) {
+  const TempFolder folder;
+  const mode_t before = ::umask(0027);
+  write_file_atomically(folder.path() / "file", "new");
+  ::umask(before);
+  struct stat status {};
+  ASSERT_EQ(::stat((folder.path() / "file").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0640u);
+}
+
+// The umask is the process's: one thread that clears it, even for a moment, opens what another
+// makes.
+TEST(AtomicFile, OtherThreadsKeepTheirUmask) {
+  const TempFolder folder;
+  const mode_t before = ::umask(0077);
+  std::atomic<bool> done = false;
+  std::thread writer([&] {
+    for (int i = 0; i < 2000; ++i) AtomicFile(folder.path() / "file").write("new");
+    done = true;
+  });
+  int open_to_all = 0;
+  while (!done) {
+    const auto path = folder.path() / "other";
+    ::close(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0666));
+    struct stat status {};
+    ::stat(path.c_str(), &status);
+    ::unlink(path.c_str());
+    open_to_all += (status.st_mode & 0077) != 0 ? 1 : 0;
+  }
+  writer.join();
+  ::umask(before);
+  EXPECT_EQ(open_to_all, 0);
 }
 
 TEST(AtomicFile, WritesToDevicesAsTheyAre) {

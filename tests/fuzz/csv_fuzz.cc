@@ -2,6 +2,7 @@
 //
 // - Whatever is read, nothing crashes; what cannot be read is a UsageError that names the file.
 // - How the bytes arrive and how many rows a batch has makes no difference, to errors neither.
+// - Nor does it to numbers, lines and errors whether the other columns are asked for.
 // - What was read and is written again reads as the same cells.
 #include <fuzzer/FuzzedDataProvider.h>
 
@@ -84,7 +85,8 @@ struct Table {
   std::abort();
 }
 
-void take(const Batch& batch, const Schema& schema, Table& table) {
+void take(const Batch& batch, const Schema& schema, bool others, Table& table) {
+  if (!others && !batch.others.empty()) std::abort();
   if (batch.first_row != table.rows) std::abort();
   if (static_cast<std::int64_t>(batch.lines.size()) != batch.rows) std::abort();
   table.lines.insert(table.lines.end(), batch.lines.begin(), batch.lines.end());
@@ -96,7 +98,7 @@ void take(const Batch& batch, const Schema& schema, Table& table) {
         const double value = batch.numbers[static_cast<std::size_t>(at)];
         table.numbers.push_back(std::isnan(value) ? ~std::uint64_t{0}
                                                   : std::bit_cast<std::uint64_t>(value));
-      } else {
+      } else if (others) {
         table.texts.push_back(batch.others[other++].at(static_cast<std::size_t>(row)));
       }
     }
@@ -125,7 +127,7 @@ Table read(const std::string& text, std::size_t step, const ReadOptions& options
     if (written) writer = create_csv(std::make_unique<Kept>(*written), reader->schema(), options);
     Batch batch;
     while (reader->next(batch)) {
-      take(batch, reader->schema(), table);
+      take(batch, reader->schema(), options.others, table);
       if (writer) writer->write(batch);
     }
     if (writer) writer->finish();
@@ -184,6 +186,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   small.batch_rows = batch_rows;
   // What the first batch proposes depends on its size: the same columns are asked for.
   const Table pieces = read(text, step, small, choice, &whole.selected);
+  ReadOptions bare = small;
+  bare.others = false;
+  Table numbers = read(text, step, bare, choice, &whole.selected);
+  if (numbers.error != pieces.error) found("others change errors", text, pieces, numbers);
+  if (pieces.error.empty()) {
+    numbers.texts = pieces.texts;
+    if (!pieces.same_cells(numbers) || pieces.lines != numbers.lines) {
+      found("others change numbers", text, pieces, numbers);
+    }
+  }
   if (whole.error.empty()) {
     if (!pieces.error.empty() || !whole.same_cells(pieces) || whole.lines != pieces.lines) {
       found("pieces differ", text, whole, pieces);

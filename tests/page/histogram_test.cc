@@ -53,6 +53,12 @@ TEST(Histogram, EveryValueIsCountedOnce) {
   EXPECT_EQ(bins.above, 3);
 }
 
+TEST(Histogram, TheWidestQuartilesHaveBins) {
+  const Column column = column_of({-1e308, -1e308, -1e308, 0, 1e308, 1e308, 1e308});
+  EXPECT_EQ(inside(column.bins), 7);
+  EXPECT_LE(column.bins.counts.size(), 60u);
+}
+
 TEST(Histogram, TheWidestRangeHasBins) {
   const Column column = column_of({-largest, -1, 0, 1, largest});
   EXPECT_EQ(inside(column.bins) + column.bins.below + column.bins.above, 5);

@@ -71,9 +71,21 @@ TEST_F(ShowPage, AnotherTableIsRefusedAndNothingWritten) {
 TEST_F(ShowPage, AScalerThatSawNothingIsRefused) {
   write("empty.csv", "x,y\n");
   out("fit empty.csv --columns x -o empty.json --quiet");
-  // Fitted on columns, but no rows: there is a page, of a scaler that leaves nothing.
-  EXPECT_THAT(out("show empty.json --data train.csv --html e.html"), HasSubstr("page: e.html"));
-  EXPECT_THAT(read("e.html"), HasSubstr("had no value when fitted"));
+  EXPECT_THAT(refused("show empty.json --data train.csv --html e.html"),
+              HasSubstr("empty.json: expected a fitted scaler, got one that has seen no rows"));
+  EXPECT_FALSE(exists("e.html"));
+  // One column without values is said of that column.
+  write("gaps.csv", "x,y\n1,\n2,\n");
+  out("fit gaps.csv --columns x,y -o gaps.json --quiet");
+  EXPECT_THAT(out("show gaps.json --data train.csv --html g.html"), HasSubstr("page: g.html"));
+  EXPECT_THAT(read("g.html"), HasSubstr("had no value when fitted"));
+}
+
+TEST_F(ShowPage, RangesWiderThanADoubleHaveAPage) {
+  write("wide.csv", "x\n-1e308\n1e308\ninf\n-1e308\n1e308\n-inf\n0\n");
+  write("narrow.csv", "x\n1\n2\n");
+  out("fit narrow.csv -o wide.json");
+  EXPECT_THAT(out("show wide.json --data wide.csv --html"), HasSubstr("page: wide.html"));
 }
 
 }  // namespace

@@ -101,6 +101,29 @@ void fill_column(const arrow::Array& column, double* out, const Place& place) {
   throw std::logic_error("a column that is no number, read as numbers");
 }
 
+template <class Array>
+std::int64_t span_of_values(const arrow::Array& column) {
+  return static_cast<const Array&>(column).total_values_length();
+}
+
+std::int64_t bytes_of_text(const arrow::Array& column) {
+  if (column.length() == 0) return 0;
+  switch (column.type_id()) {
+    case arrow::Type::STRING:
+    case arrow::Type::BINARY:
+      return span_of_values<arrow::BinaryArray>(column);
+    case arrow::Type::LARGE_STRING:
+    case arrow::Type::LARGE_BINARY:
+      return span_of_values<arrow::LargeBinaryArray>(column);
+    case arrow::Type::DICTIONARY: {
+      const arrow::Array& words = *static_cast<const arrow::DictionaryArray&>(column).dictionary();
+      return words.length() == 0 ? 0 : bytes_of_text(words) / words.length() * column.length();
+    }
+    default:
+      return 0;
+  }
+}
+
 }  // namespace
 
 std::vector<std::vector<std::string>> ArrowForm::text() const {
@@ -174,6 +197,13 @@ void ArrowColumns::fill(const arrow::RecordBatch& rows, std::int64_t offset, Bat
     fill_column(*rows.column(column), out, {path_, name, batch.first_row + offset});
     out += batch.stride;
   }
+}
+
+std::int64_t ArrowColumns::text_bytes(const arrow::RecordBatch& rows) const {
+  if (!others_asked_) return 0;
+  std::int64_t bytes = 0;
+  for (const int column : others_) bytes += bytes_of_text(*rows.column(column));
+  return bytes;
 }
 
 std::shared_ptr<const OwnForm> ArrowColumns::own_form(Pieces pieces) const {

@@ -58,6 +58,10 @@ class ArrowColumns {
   // that a double may not hold.
   void fill(const arrow::RecordBatch& rows, std::int64_t offset, Batch& batch) const;
 
+  // Bytes of text of the other columns, where they are asked for: those of strings and bytes, and
+  // about those of dictionaries. The rows need to be validated, but not in full.
+  std::int64_t text_bytes(const arrow::RecordBatch& rows) const;
+
   // Of the rows that were filled in; nullptr where others are not asked for.
   std::shared_ptr<const OwnForm> own_form(Pieces pieces) const;
 

@@ -6,13 +6,16 @@
 #include <parquet/file_reader.h>
 #include <parquet/metadata.h>
 #include <parquet/properties.h>
+#include <parquet/size_statistics.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
 #include "cli/program.h"
 #include "cli/table/arrow/source.h"
 #include "cli/table/arrow/status.h"
+#include "cli/table/table.h"
 
 namespace omninorm::cli {
 namespace {
@@ -74,8 +77,33 @@ ParquetSource::ParquetSource(ByteSource& source) : name_(source.name()) {
   if (rows_ < 0) throw UsageError(fmt::format("{}: it says that it has {} rows", name_, rows_));
 }
 
+// Arrow decodes all rows of a batch at once: with long strings they have to be fewer. A quarter of
+// a batch, as only averages are known.
+std::int64_t rows_of_text(const parquet::FileMetaData& file, std::int64_t most) {
+  constexpr double limit = text_of_batch / 4.0;
+  double rows = static_cast<double>(most), all = 0;
+  for (int i = 0; i < file.num_row_groups(); ++i) {
+    const auto group = file.RowGroup(i);
+    double bytes = 0;
+    for (int j = 0; j < group->num_columns(); ++j) {
+      if (file.schema()->Column(j)->physical_type() != parquet::Type::BYTE_ARRAY) continue;
+      const auto column = group->ColumnChunk(j);
+      // What dictionaries shorten is known of files since 2024.
+      const auto sizes = column->size_statistics();
+      const auto encoded = static_cast<double>(column->total_uncompressed_size());
+      const bool known = sizes != nullptr && sizes->unencoded_byte_array_data_bytes;
+      bytes += known ? std::max(encoded, double(*sizes->unencoded_byte_array_data_bytes)) : encoded;
+    }
+    all += bytes;
+    if (bytes <= limit) continue;
+    rows = std::min(rows, limit / bytes * static_cast<double>(group->num_rows()));
+  }
+  if (all > limit) rows = std::min(rows, limit / all * double(file.num_rows()));
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(rows));
+}
+
 bool ParquetSource::start(std::int64_t rows, const std::optional<std::vector<int>>& columns) {
-  file_->set_batch_size(rows);
+  file_->set_batch_size(columns ? rows : rows_of_text(*file_->parquet_reader()->metadata(), rows));
   std::vector<int> leaves;
   for (const int column : columns.value_or(std::vector<int>{})) {
     const auto& field = file_->manifest().schema_fields.at(static_cast<std::size_t>(column));

@@ -16,11 +16,15 @@ namespace omninorm::cli {
 // every format are replaced in one step by the same code.
 struct ArrowPlugin {
   const char* version;  // of omninorm; another's classes may differ
+  int abi;              // arrow_plugin_abi that it was built with
   std::unique_ptr<TableReader> (*open)(std::unique_ptr<ByteSource> source,
                                        const ReadOptions& options, const std::string& format);
   std::unique_ptr<TableWriter> (*create)(std::unique_ptr<ByteSink> sink, const Schema& schema,
                                          const std::string& format);
 };
+
+// Counts up when table.h, byte_source.h, byte_sink.h or ArrowPlugin change between two versions.
+constexpr int arrow_plugin_abi = 1;
 
 constexpr const char* arrow_plugin_file = "libomninorm_arrow.so";
 constexpr const char* arrow_plugin_symbol = "omninorm_arrow_plugin";

@@ -36,6 +36,7 @@ class ArrowReader final : public TableReader {
     columns_.schema().rows = source_->rows();
   }
   bool more();
+  std::shared_ptr<arrow::RecordBatch> next_piece(std::int64_t rows, std::int64_t text);
 
   ReadOptions options_;
   std::string format_;
@@ -58,6 +59,22 @@ bool ArrowReader::more() {
   return true;
 }
 
+// At most so many rows, and, but for a single row, bytes of text.
+std::shared_ptr<arrow::RecordBatch> ArrowReader::next_piece(std::int64_t rows, std::int64_t text) {
+  std::int64_t count = std::min(rows, current_->num_rows() - used_);
+  auto piece = current_->Slice(used_, count);
+  // Without a look at the text itself, of which there may be gigabytes.
+  if (!source_->validated()) check(piece->Validate(), bytes_->name());
+  while (count > 1 && columns_.text_bytes(*piece) > text) {
+    count /= 2;
+    piece = current_->Slice(used_, count);
+    if (!source_->validated()) check(piece->Validate(), bytes_->name());
+  }
+  if (!source_->validated()) check(piece->ValidateFull(), bytes_->name());
+  used_ += count;
+  return piece;
+}
+
 bool ArrowReader::next(Batch& batch) {
   if (batch_rows_ == 0) {
     batch_rows_ = rows_of_batch(options_, columns_.schema().fields.size());
@@ -73,14 +90,14 @@ bool ArrowReader::next(Batch& batch) {
   batch.others.clear();
   batch.lines.clear();
   Pieces pieces;
-  while (batch.rows < batch_rows_ && more()) {
-    const std::int64_t count = std::min(batch_rows_ - batch.rows, current_->num_rows() - used_);
-    std::shared_ptr<arrow::RecordBatch> piece = current_->Slice(used_, count);
-    if (!source_->validated()) check(piece->ValidateFull(), bytes_->name());
+  std::int64_t text = 0;
+  while (batch.rows < batch_rows_ && text < text_of_batch && more()) {
+    const std::shared_ptr<arrow::RecordBatch> piece =
+        next_piece(batch_rows_ - batch.rows, text_of_batch - text);
+    text += columns_.text_bytes(*piece);
     columns_.fill(*piece, batch.rows, batch);
-    pieces.push_back(std::move(piece));
-    used_ += count;
-    batch.rows += count;
+    pieces.push_back(piece);
+    batch.rows += piece->num_rows();
   }
   rows_read_ += batch.rows;
   batch.own_form = columns_.own_form(std::move(pieces));

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "cli/program.h"
 #include "cli/table/arrow/columns.h"
 #include "cli/table/arrow/status.h"
+#include "cli/table/cells.h"
 
 namespace omninorm::cli {
 namespace {
@@ -37,8 +39,12 @@ std::shared_ptr<arrow::Array> number_array(const double* values, std::int64_t ro
                                            const arrow::Array* source, const std::string& path) {
   std::shared_ptr<arrow::Buffer> data =
       check(arrow::AllocateBuffer(rows * static_cast<std::int64_t>(sizeof(T))), path);
-  std::transform(values, values + rows, data->mutable_data_as<T>(),
-                 [](double value) { return static_cast<T>(value); });
+  if constexpr (std::is_same_v<T, float>) {
+    std::transform(values, values + rows, data->mutable_data_as<T>(),
+                   [](double value) { return to_f32(value); });
+  } else {
+    std::copy_n(values, rows, data->mutable_data_as<T>());
+  }
   return arrow::MakeArray(
       arrow::ArrayData::Make(type, rows, {validity(values, rows, source, path), std::move(data)}));
 }

@@ -130,7 +130,7 @@ class ArrowWriter final : public TableWriter {
 std::unique_ptr<TableWriter> write_arrow_table(std::unique_ptr<ByteSink> sink, const Schema& schema,
                                                const std::string& format) {
   const std::string& name = sink->name();
-  if (name.ends_with(".gz") || name.ends_with(".zst")) {
+  if (name_ends_in(name, ".gz") || name_ends_in(name, ".zst")) {
     throw UsageError(fmt::format("{}: {} files are compressed inside, and not again as a whole",
                                  name, format == "parquet" ? "Parquet" : "Arrow"));
   }
