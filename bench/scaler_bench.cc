@@ -50,21 +50,18 @@ void copy_streaming(float* to, const float* from, std::size_t count) {
 }
 #endif
 
-// Every byte, 64 bits at a time in 8 sums, with prefetching as far ahead as the scalers' and
-// without.
+// Every byte, in vectors of 16, with prefetching as far ahead as the scalers' and without.
 template <bool kPrefetches>
 std::uint64_t read(const float* from, std::size_t count) {
-  std::uint64_t sums[8] = {};
-  const auto* p = reinterpret_cast<const char*>(from);
-  for (std::size_t i = 0; i + 64 <= count * sizeof(float); i += 64) {
-    if constexpr (kPrefetches) __builtin_prefetch(p + i + 2048);
-    std::uint64_t line[8];
-    std::memcpy(line, p + i, 64);
-    for (int k = 0; k < 8; ++k) sums[k] += line[k];
+  using Vector [[gnu::vector_size(16)]] = std::uint64_t;
+  Vector sums[4] = {};
+  const auto* p = reinterpret_cast<const Vector*>(from);
+  for (const Vector* end = p + count / 16 * 4; p != end; p += 4) {
+    if constexpr (kPrefetches) __builtin_prefetch(p + 2048 / sizeof(Vector));
+    for (int k = 0; k < 4; ++k) sums[k] ^= p[k];
   }
-  std::uint64_t sum = 0;
-  for (const std::uint64_t s : sums) sum += s;
-  return sum;
+  const Vector all = sums[0] ^ sums[1] ^ sums[2] ^ sums[3];
+  return all[0] ^ all[1];
 }
 
 using Side = std::pair<std::string, std::function<void()>>;

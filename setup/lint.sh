@@ -30,7 +30,7 @@ check_python() {
 check_examples() {
   local folder=build/examples pages
   rm -rf "$folder"
-  pages=$(printf '%s;' README.md docs/c_api.md docs/python.md docs/scale.md docs/ops/*.md)
+  pages=$(printf '%s;' README.md docs/c_api.md docs/python.md docs/scale.md docs/scalers.md docs/ops/*.md)
   cmake "-DPAGES=${pages%;}" "-DLANGUAGES=cpp;c;python" \
     -DFOLDER="$PWD/$folder" -P tests/docs/examples.cmake || return
   clang-format-14 --style="file:.clang-format" --dry-run -Werror "$folder"/*.cpp "$folder"/*.c || return

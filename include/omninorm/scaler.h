@@ -1,10 +1,10 @@
 // Data scalers: every column of a matrix brought to mean 0 and standard deviation 1 (z-score), or
 // into a range (min-max). Fitted in one pass, in parts of any size, merged exactly, inverted,
-// saved.
+// saved. docs/scalers.md: formulas, error bounds, the file.
 //
 // All take x [rows, columns], f32 or f64, any strides (row-major, column-major, a part of a larger
-// matrix). A missing value is NaN: fit leaves it out, transform keeps it. Every call throws Error,
-// and then has changed nothing.
+// matrix). A missing value is NaN: fit leaves it out, transform keeps it. A call that cannot do
+// what is asked throws Error, and has then changed nothing.
 #pragma once
 
 #include <cstdint>
@@ -104,12 +104,13 @@ class Scaler {
   virtual const char* kind() const = 0;
   virtual std::unique_ptr<Scaler> clone() const = 0;
 
-  // Forgets what was fitted, then partial_fit.
+  // Forgets what was fitted, fitted_on() included, then partial_fit.
   void fit(const ConstTensor& x, const ConstTensor& sample_weight = {},
            const Context& context = {});
 
   // More rows. sample_weight [rows], f32 or f64, >= 0: how often the row counts (frequency weights;
-  // fractions allowed, 0 leaves the row out). The number of columns is that of the first call.
+  // fractions allowed; a row of weight 0 is not looked at; their sum is 0, or from 2^-500 to
+  // 2^500). The number of columns is that of the first call.
   void partial_fit(const ConstTensor& x, const ConstTensor& sample_weight = {},
                    const Context& context = {});
 
@@ -140,7 +141,8 @@ class Scaler {
   FittedOn& fitted_on() { return fitted_on_; }
   const FittedOn& fitted_on() const { return fitted_on_; }
 
-  // Versioned JSON; every double reads back as the same bits. load_scaler() takes it.
+  // Versioned JSON; every double reads back as the same bits. load_scaler() takes it. Throws Error
+  // for column names that are not one a column, or not UTF-8.
   std::string to_json() const;
 
   // Same kind, options and state; fitted_on() is not compared.
@@ -182,7 +184,8 @@ struct ZScoreOptions {
 // y = (x - mean) / standard deviation.
 //
 // Moments are kept as two doubles each, so that any split of the rows into calls of partial_fit and
-// any tree of merges agree with the exact result to 1e-12 relative. A column is constant, and its
+// any tree of merges agree with the exact result to 1e-12 relative (M2; the mean to 1e-12 of itself
+// or of the standard deviation, whichever is larger). A column is constant, and its
 // scale 1, where the standard deviation is at most 2^-98 |mean|, or 2^-500: below that the stored
 // numbers cannot tell it from 0.
 class ZScoreScaler final : public Scaler {
@@ -253,7 +256,7 @@ class MinMaxScaler final : public Scaler {
 };
 
 struct RunningOptions {
-  // Weight that a value loses with every later row, 0 < alpha < 1.
+  // The share of its weight that a value loses with every later row, 0 < alpha < 1.
   double alpha = 0.01;
   Variance variance = Variance::biased;
   Infinite infinite = Infinite::error;

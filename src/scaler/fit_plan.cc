@@ -38,6 +38,15 @@ FitPlan plan_fit(const Matrix& x, bool weighted) {
   }
   plan.first = kFirstTerms * plan.fold;
   plan.most = kTerms * plan.fold;
+  if (!plan.by_rows) {
+    // Every block of a column is a walk of its own: few short ones. Those that are gathered come
+    // from lines that should still be there for the next column.
+    if (x.row_stride == 1) {
+      plan.first *= 4;
+    } else {
+      plan.most = plan.first;
+    }
+  }
   plan.task_rows = std::max(plan.most, kTaskElements / plan.tile / plan.most * plan.most);
   return plan;
 }

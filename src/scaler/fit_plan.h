@@ -37,11 +37,12 @@ struct Stretch {
   // Calls use(rows) for pieces that stay in the nearest cache.
   template <class Use>
   void for_each(Use&& use) const {
-    constexpr std::int64_t kElements = 2048;
+    // The kernel goes down a piece several columns at a time: what it will want next is the next
+    // piece, or, where all columns fit its registers, simply what lies ahead.
+    const bool at_once = rows.width <= 32;
+    const std::int64_t most = std::max<std::int64_t>(8, (at_once ? 16384 : 2048) / rows.width);
     scaling::BlockRows piece = rows;
-    const std::int64_t most = std::max<std::int64_t>(8, kElements / rows.width);
-    // The next piece: the kernel goes over this one several columns at a time.
-    piece.ahead = most * rows.stride;
+    piece.ahead = at_once ? 2048 / (rows.f64 ? 8 : 4) : most * rows.stride;
     for (std::int64_t row = 0; row < rows.rows; row += most) {
       move(piece, row, std::min(most, rows.rows - row));
       use(piece);

@@ -157,7 +157,7 @@ struct Scale {
 
   // Any strides: through memory of our own.
   void gathered() const {
-    constexpr std::int64_t kTaskRows = 16 * kPieceRows;
+    constexpr std::int64_t kTaskRows = 4 * kPieceRows;
     const std::int64_t tiles = (x.columns + kTileColumns - 1) / kTileColumns;
     const std::int64_t ranges = (x.rows + kTaskRows - 1) / kTaskRows;
     run_tasks(executor, ranges * tiles, [&](std::int64_t index) {

@@ -177,8 +177,8 @@ TEST(Moments, ABillionRowsByDoubling) {
   partial_fit(part, small);
   for (int i = 0; i < 100000; ++i) scaler.merge(part);
   want.add(exact_moments(small)[0], 100000);
-  EXPECT_EQ(far_from_exact(scaler.moments()[0], want), "");
   EXPECT_EQ(exact(scaler.moments()[0].count), want.count);
+  EXPECT_LT(relative_error(scaler.moments()[0].m2, want.m2(), want.m2()), 1e-18);
   EXPECT_LT(relative_error(scaler.moments()[0].mean, want.mean(), want.mean()), 1e-20);
 }
 
