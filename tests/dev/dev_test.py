@@ -116,6 +116,16 @@ def test_without_root_prints_the_line_for_root(machine):
     assert "called" not in result.stderr
 
 
+def test_headers_of_python_are_asked_for_by_the_tests_alone(machine):
+    machine.has("dpkg-query", "exit 1")
+    machine.has("apt-get", "exit 100")
+    machine.has("python3", '[[ "$*" != *Python.h* ]]')
+    as_user = NOBODY if os.geteuid() == 0 else None
+    asked = {verb: machine.dev(verb, user=as_user).stderr for verb in ("test", "compare")}
+    assert " python3-dev" in asked["test"] and " libgtest-dev" in asked["test"]
+    assert " g++ " in asked["compare"] and "python3-dev" not in asked["compare"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gets as far as apt-get")
 def test_unreachable_debian_registry(machine):
     machine.has("dpkg-query", "exit 1")
