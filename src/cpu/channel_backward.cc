@@ -209,10 +209,12 @@ void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
   const std::int64_t elements = shape.images * shape.channels * shape.positions;
   const auto element =
       static_cast<std::int64_t>(2 * size_of(problem.x.dtype) + size_of(problem.dy.dtype));
-  plan.streams = problem.dx.data != problem.dy.data && worth_streaming(elements * element);
-  if (plan.wants_sums && fits_cache(shape, size_of(problem.x.dtype) + size_of(problem.dy.dtype))) {
-    return run_images(plan, executor);
-  }
+  const bool images =
+      plan.wants_sums && fits_cache(shape, size_of(problem.x.dtype) + size_of(problem.dy.dtype));
+  const bool once = images || whole_sets(plan) || !plan.wants_sums;
+  plan.streams = problem.dx.data != problem.dy.data &&
+                 worth_streaming(once ? Traffic::backward : Traffic::steps, elements * element);
+  if (images) return run_images(plan, executor);
   if (!whole_sets(plan)) return run_steps(plan, executor);
   const std::int64_t sets = shape.images * shape.sets_per_image();
   const std::int64_t set_bytes = shape.group * shape.positions * element;

@@ -192,8 +192,13 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
   plan.shape = shape_of(problem, L);
   const ChannelShape& shape = plan.shape;
   const std::int64_t elements = shape.images * shape.channels * shape.positions;
+  const bool images = fits_cache(shape, size_of(problem.x.dtype)) && problem.given_mean == nullptr;
+  const bool whole = whole_sets(problem, shape);
+  // Evaluation reads x once, too.
+  const bool once = images || whole || problem.given_mean != nullptr;
   plan.streams = problem.y.data != problem.x.data &&
-                 worth_streaming(elements * static_cast<std::int64_t>(size_of(problem.x.dtype) +
+                 worth_streaming(once ? Traffic::forward : Traffic::steps,
+                                 elements * static_cast<std::int64_t>(size_of(problem.x.dtype) +
                                                                       size_of(problem.y.dtype)));
   // What is read next: the set after this one, as far as L2 may hold it, else the next plane.
   constexpr std::int64_t kAhead = 256 * 1024;
@@ -202,10 +207,8 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
       !shape.pool_n && set * static_cast<std::int64_t>(size_of(problem.x.dtype)) <= kAhead;
   plan.ahead = static_cast<std::size_t>(fetch_set ? set : shape.positions);
   lay_out(plan, memory);
-  if (fits_cache(shape, size_of(problem.x.dtype)) && problem.given_mean == nullptr) {
-    return run_images(plan, executor);
-  }
-  if (!whole_sets(problem, shape)) return run_steps(plan, executor);
+  if (images) return run_images(plan, executor);
+  if (!whole) return run_steps(plan, executor);
   const std::int64_t sets = shape.images * shape.sets_per_image();
   const std::int64_t set_bytes =
       shape.group * shape.positions * static_cast<std::int64_t>(size_of(problem.x.dtype));

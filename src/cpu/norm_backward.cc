@@ -145,7 +145,8 @@ void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
   const auto element_bytes =
       static_cast<std::int64_t>(2 * size_of(problem.x.dtype) + size_of(problem.dy.dtype));
   plan.streams = problem.dx.data != problem.dy.data && problem.dx.data != problem.dsum.data &&
-                 worth_streaming(problem.view.n * problem.view.g * problem.view.c * element_bytes);
+                 worth_streaming(Traffic::backward,
+                                 problem.view.n * problem.view.g * problem.view.c * element_bytes);
   const auto task = HWY_DYNAMIC_DISPATCH(backward_task);
   executor.parallel_for(plan.blocks, [&](std::int64_t block) { task(plan, block); });
   if (plan.arrays > 0) add_blocks(plan, executor);

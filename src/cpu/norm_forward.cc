@@ -91,7 +91,7 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
   plan.rows_per_task = row_bytes >= kTaskBytes ? 1 : kTaskBytes / row_bytes;
   plan.tasks = (view.n + plan.rows_per_task - 1) / plan.rows_per_task;
   plan.streams = problem.y.data != problem.x.data && problem.y.data != problem.residual.data &&
-                 worth_streaming(view.n * row_bytes);
+                 worth_streaming(Traffic::forward, view.n * row_bytes);
   const auto task = HWY_DYNAMIC_DISPATCH(forward_task);
   executor.parallel_for(plan.tasks, [&](std::int64_t index) {
     const std::int64_t begin = index * plan.rows_per_task;

@@ -133,10 +133,10 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
   plan.bias = bias;
   plan.side_by_side = side_by_side(problem.view, problem.x.strides) &&
                       side_by_side(problem.view, problem.y.strides);
-  plan.streams =
-      plan.side_by_side && problem.y.data != problem.x.data &&
-      reinterpret_cast<std::uintptr_t>(problem.y.data) % 64 == 0 &&
-      worth_streaming(plan.shape.groups * plan.shape.c * 2 * static_cast<std::int64_t>(size_of(x)));
+  plan.streams = plan.side_by_side && problem.y.data != problem.x.data &&
+                 reinterpret_cast<std::uintptr_t>(problem.y.data) % 64 == 0 &&
+                 worth_streaming(Traffic::forward, plan.shape.groups * plan.shape.c * 2 *
+                                                       static_cast<std::int64_t>(size_of(x)));
   const auto task = HWY_DYNAMIC_DISPATCH(packed_forward_task);
   executor.parallel_for(plan.shape.tasks, [&](std::int64_t index) { task(plan, index); });
 }
@@ -185,11 +185,11 @@ void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
       side_by_side(problem.view, problem.x.strides) &&
       side_by_side(problem.view, problem.dy.strides) &&
       (problem.dx.data == nullptr || side_by_side(problem.view, problem.dx.strides));
-  plan.streams =
-      plan.side_by_side && problem.dx.data != problem.dy.data &&
-      problem.dx.data != problem.x.data &&
-      reinterpret_cast<std::uintptr_t>(problem.dx.data) % 64 == 0 &&
-      worth_streaming(plan.shape.groups * plan.shape.c * 3 * static_cast<std::int64_t>(size_of(x)));
+  plan.streams = plan.side_by_side && problem.dx.data != problem.dy.data &&
+                 problem.dx.data != problem.x.data &&
+                 reinterpret_cast<std::uintptr_t>(problem.dx.data) % 64 == 0 &&
+                 worth_streaming(Traffic::backward, plan.shape.groups * plan.shape.c * 3 *
+                                                        static_cast<std::int64_t>(size_of(x)));
   const auto task = HWY_DYNAMIC_DISPATCH(packed_backward_task);
   executor.parallel_for(plan.shape.tasks, [&](std::int64_t index) { task(plan, index); });
   if (!plan.partial) return;

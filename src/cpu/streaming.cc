@@ -9,30 +9,41 @@
 namespace omninorm::internal {
 namespace {
 
-// Plain and streaming stores were within 10 % at 64 MiB of x and y, and streaming 1.7 times as fast
-// at 128, on a server with 480 MiB of L3 for all of its tenants. A machine with less cache crosses
-// at its size.
-constexpr std::int64_t kMeasured = std::int64_t{64} << 20;
+constexpr std::int64_t mebibytes(std::int64_t n) { return n << 20; }
 
-std::int64_t crossover() {
+// Where the call and a reader of its output after it take as long together with either kind of
+// store, which is later than where the call alone does: what was streamed comes from memory.
+// Measured on a server with 480 MiB of L3 for all of its tenants (docs/speed.md).
+std::int64_t measured(Traffic traffic) {
+  switch (traffic) {
+    case Traffic::forward:
+      return mebibytes(40);
+    case Traffic::backward:
+      return mebibytes(24);
+    case Traffic::steps:
+      break;
+  }
+  return mebibytes(64);
+}
+
+// A machine with less cache crosses at its size.
+std::int64_t cache() {
 #if defined(_SC_LEVEL3_CACHE_SIZE)
-  const std::int64_t cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  if (cache > 0) return std::min(cache, kMeasured);
+  const std::int64_t bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  if (bytes > 0) return bytes;
 #endif
-  return kMeasured;
+  return INT64_MAX;
 }
 
 std::int64_t chosen = -1;
 
 }  // namespace
 
-std::int64_t streaming_crossover() {
-  static const std::int64_t measured = crossover();
-  return chosen >= 0 ? chosen : measured;
-}
-
 void set_streaming_crossover(std::int64_t bytes) { chosen = bytes; }
 
-bool worth_streaming(std::int64_t operand_bytes) { return operand_bytes >= streaming_crossover(); }
+bool worth_streaming(Traffic traffic, std::int64_t operand_bytes) {
+  static const std::int64_t last_level = cache();
+  return operand_bytes >= (chosen >= 0 ? chosen : std::min(last_level, measured(traffic)));
+}
 
 }  // namespace omninorm::internal

@@ -7,12 +7,15 @@
 
 namespace omninorm::internal {
 
-// Whether a call whose operands have this many bytes together streams its outputs.
-bool worth_streaming(std::int64_t operand_bytes);
+// How a call goes through memory. forward, backward: each operand once, a later pass over it finds
+// it in the core's own cache. steps: the whole tensor again for each step.
+enum class Traffic : std::uint8_t { forward, backward, steps };
 
-// The bytes from which on it is worth it; measured, see docs/benchmarks.md. For tests: a value of
-// one's own, or -1 for the measured one again. Not while ops run.
-std::int64_t streaming_crossover();
+// Whether a call whose operands have this many bytes together streams its outputs.
+bool worth_streaming(Traffic traffic, std::int64_t operand_bytes);
+
+// For tests: a crossover of one's own for all traffic, or -1 for the measured ones again. Not while
+// ops run.
 void set_streaming_crossover(std::int64_t bytes);
 
 }  // namespace omninorm::internal

@@ -203,7 +203,8 @@ void scale_columns(const Matrix& x, const MutableMatrix& y, const ScaleColumn* c
   choose_cpu_target();
   Scale scale{x, y, {columns, static_cast<std::size_t>(x.columns)}, executor};
   scale.streams = y.data != x.data &&
-                  worth_streaming(x.rows * x.columns * (x.element_bytes() + y.element_bytes()));
+                  worth_streaming(Traffic::forward,
+                                  x.rows * x.columns * (x.element_bytes() + y.element_bytes()));
   const bool rows = x.column_stride == 1 && y.column_stride == 1 && x.columns > 1;
   if (rows && x.columns < kFewColumns && x.row_stride == x.columns && y.row_stride == x.columns) {
     return scale.in_one_piece();
