@@ -216,7 +216,7 @@ TEST(Moments, LightValuesFarAway) {
   }
   for (std::int64_t i = 0; i < 4096; ++i) {
     for (std::int64_t j = 0; j < 2; ++j) {
-      recent.table.at(i, j) = (i < 2048 ? 1e6 : 0) + normal(random);
+      recent.table.at(i, j) = (i < 3584 ? 1e6 : 0) + normal(random);
     }
     recent.weights.push_back(std::pow(0.5, static_cast<double>(4095 - i) / 20));
   }
@@ -227,7 +227,7 @@ TEST(Moments, LightValuesFarAway) {
   }
   for (std::int64_t i = 0; i < 60; ++i) {
     for (std::int64_t j = 0; j < 2; ++j) one_block.table.at(i, j) = i ? normal(random) : 1e30;
-    one_block.weights.push_back(i ? 1 : 1e-60);
+    one_block.weights.push_back(i ? 0.1 * static_cast<double>(1 + i % 7) : 1e-60);
   }
   for (Case* each : {&blocks, &recent, &sparse, &one_block}) {
     for (const Layout layout : kLayouts) {
