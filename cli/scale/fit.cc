@@ -45,7 +45,7 @@ number is left out, and so it says. A word among numbers is an error that shows 
 Examples:
   omninorm scale fit train.csv -o scaler.json
   omninorm scale fit train.csv --kind min_max --range -1 1 --clip -o scaler.json
-  omninorm scale fit people.csv --columns age,income --na NA --na ? -o scaler.json
+  omninorm scale fit people.csv --columns age,income --na NA --na '?' -o scaler.json
   omninorm scale fit day1.csv.gz day2.csv.zst -o scaler.json
   omninorm scale fit day3.csv --append scaler.json -o scaler.json
   zcat big.tsv.gz | omninorm scale fit - --from tsv -o scaler.json)";

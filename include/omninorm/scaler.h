@@ -4,7 +4,8 @@
 //
 // All take x [rows, columns], f32 or f64, any strides (row-major, column-major, a part of a larger
 // matrix). A missing value is NaN: fit leaves it out, transform keeps it. A call that cannot do
-// what is asked throws Error, and has then changed nothing.
+// what is asked throws Error, and has then changed nothing; nor has one that throws
+// std::bad_alloc, but that transform may then have written a part of y.
 #pragma once
 
 #include <cstdint>
@@ -109,8 +110,8 @@ class Scaler {
            const Context& context = {});
 
   // More rows. sample_weight [rows], f32 or f64, >= 0: how often the row counts (frequency weights;
-  // fractions allowed; a row of weight 0 is not looked at; their sum is 0, or from 2^-500 to
-  // 2^500). The number of columns is that of the first call.
+  // fractions allowed; a row of weight 0 is not looked at; their sum, and that of all calls in each
+  // column, is 0, or from 2^-500 to 2^500). The number of columns is that of the first call.
   void partial_fit(const ConstTensor& x, const ConstTensor& sample_weight = {},
                    const Context& context = {});
 
@@ -187,7 +188,8 @@ struct ZScoreOptions {
 // any tree of merges agree with the exact result to 1e-12 relative (M2; the mean to 1e-12 of itself
 // or of the standard deviation, whichever is larger). A column is constant, and its
 // scale 1, where the standard deviation is at most 2^-98 |mean|, or 2^-500: below that the stored
-// numbers cannot tell it from 0.
+// numbers cannot tell it from 0. (With a sum of weights w far below 1, M2 underflows earlier: at
+// about 2^-511 / sqrt(w).)
 class ZScoreScaler final : public Scaler {
  public:
   explicit ZScoreScaler(const ZScoreOptions& options = {});
@@ -219,7 +221,9 @@ class ZScoreScaler final : public Scaler {
 struct MinMaxOptions {
   double low = 0;  // the target range, low < high
   double high = 1;
-  bool clip = false;  // transform brings values beyond the fitted ones to the range's ends
+  // transform brings values beyond the fitted ones to the range's ends, in f64: a y of f32 is that
+  // rounded, and 0.1f > 0.1.
+  bool clip = false;
   Infinite infinite = Infinite::error;
 
   bool operator==(const MinMaxOptions&) const = default;
@@ -227,7 +231,9 @@ struct MinMaxOptions {
 
 // y = (x - minimum) / (maximum - minimum) * (high - low) + low. A fitted value never leaves the
 // range by rounding (of f64). A column is constant where its range is 0, or so small that the
-// factor overflows; the range counts as 1 then.
+// factor overflows; the range counts as 1 then. One so large that the factor is below 2^-1022,
+// where doubles have fewer digits, is an Error of fit. Minimum and maximum have the same bits for
+// any chunks and merges; so has the count where weights are whole.
 class MinMaxScaler final : public Scaler {
  public:
   explicit MinMaxScaler(const MinMaxOptions& options = {});
@@ -280,8 +286,9 @@ struct RunningMoments {
 
 // Z-score with exponential forgetting, for streams: row i of n has the weight (1 - alpha)^(n - i),
 // and weights are divided by their sum, so there is no bias at the start (pandas' ewm with
-// adjust=True). A missing value leaves its column as it is, age included. Any split into calls
-// gives the same bits.
+// adjust=True). A missing value leaves its column as it is, age included. A row of sample_weight w
+// has w times its weight, and is one row older than the next: w = 3 is not the row three times.
+// Any split into calls gives the same bits.
 class RunningScaler final : public Scaler {
  public:
   explicit RunningScaler(const RunningOptions& options = {});

@@ -1,5 +1,6 @@
 #include "python/module/arrow.h"
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -101,11 +102,13 @@ ConstTensor column_of(char format, const ArrowArray& array, std::int64_t start, 
         rows, valid, [](std::int64_t) { return std::numeric_limits<double>::quiet_NaN(); }, owner);
   }
   const void* buffer = array.buffers[1];
-  if (rows == 0 || !buffer) {
-    if (rows != 0) internal::fail(kOp, "a buffer of values in every column", "none");
-    return convert<double>(
-        0, valid, [](std::int64_t) { return 0.0; }, owner);
+  if (rows == 0) {
+    // Of the type that a batch with rows would have.
+    const bool f32 = format == 'f' || format == 'e';
+    return ConstTensor(nullptr, f32 ? DType::f32 : DType::f64, std::array{rows, std::int64_t{1}},
+                       {});
   }
+  if (!buffer) internal::fail(kOp, "a buffer of values in every column", "none");
   if (format == 'b') {
     return convert<double>(
         rows, valid, [=](std::int64_t row) { return bit(buffer, start + row) ? 1.0 : 0.0; }, owner);

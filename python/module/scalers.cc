@@ -155,6 +155,14 @@ void note(Scaler& scaler, const std::vector<std::string>& names, const std::stri
   scaler.fitted_on().time = time;
 }
 
+// Its rows are cut from it before the library sees it.
+void check_weight(const ConstTensor& weight, std::int64_t rows) {
+  if (weight.rank == 1 && weight.sizes[0] == rows) return;
+  internal::fail("scaler", std::to_string(rows) + " sample_weights, one for each row",
+                 "shape " + internal::shape_text(
+                                {weight.sizes.data(), static_cast<std::size_t>(weight.rank)}));
+}
+
 ScalerPointer partial_fit(const Scaler& scaler, const py::array& x,
                           const std::optional<py::array>& weight,
                           const std::vector<std::string>& names, const std::string& time) {
@@ -162,6 +170,7 @@ ScalerPointer partial_fit(const Scaler& scaler, const py::array& x,
   const ConstTensor weights = weight ? input(*weight) : ConstTensor{};
   ScalerPointer result = scaler.clone();
   if (from.rank != 2) internal::fail("scaler", "x of 2 dimensions", std::to_string(from.rank));
+  if (weight) check_weight(weights, from.sizes[0]);
   without_gil(from.elements(), [&](InterruptibleExecutor& executor) {
     add_rows(*result, {&from, 1}, weights, 0, executor);
   });
@@ -173,7 +182,10 @@ ScalerPointer partial_fit_arrow(const Scaler& scaler, ArrowTable& table,
                                 const std::optional<py::array>& weight,
                                 const std::vector<std::string>& names, const std::string& time) {
   const ConstTensor weights = weight ? input(*weight) : ConstTensor{};
-  const std::int64_t weighted = weights.given() ? weights.sizes[0] : 0;
+  if (weight && weights.rank != 1) {
+    internal::fail("scaler", "sample_weight of 1 dimension", std::to_string(weights.rank));
+  }
+  const std::int64_t weighted = weight ? weights.sizes[0] : 0;
   ScalerPointer result = scaler.clone();
   std::int64_t rows = 0;
   // How much will come is not known.

@@ -1,5 +1,7 @@
 #include "python/module/threads.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -16,8 +18,15 @@ namespace {
 constexpr int kMostThreads = 1024;
 constexpr std::chrono::milliseconds kBetweenLooks{50};
 
+int usable_cpus() {
+  cpu_set_t cpus;
+  // Fails where the machine has more CPUs than the set.
+  if (sched_getaffinity(0, sizeof cpus, &cpus) == 0) return CPU_COUNT(&cpus);
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
 int threads_at_first() {
-  int count = static_cast<int>(std::thread::hardware_concurrency());
+  int count = usable_cpus();
   if (const char* text = std::getenv("OMP_NUM_THREADS")) {
     char* end = nullptr;
     const long wanted = std::strtol(text, &end, 10);

@@ -229,7 +229,8 @@ class ZScoreScaler(_WeightedScaler):
     Means and squared deviations are kept as two doubles each, and merged by the formula of Chan,
     Golub and LeVeque (1979), so that rows in any number of partial_fit calls or merged scalers
     give the exact result to 1e-12. A column is constant, and its scale 1, where the standard
-    deviation is at most 2**-98 of the mean, or 2**-500.
+    deviation is at most 2**-98 of the mean, or 2**-500 (of a sum of weights w far below 1: about
+    2**-511 / sqrt(w)).
 
     copy: False lets transform write into its argument. with_mean, with_std: whether transform
     subtracts the mean, and divides by the standard deviation. variance: "biased", divided by n
@@ -286,11 +287,12 @@ class MinMaxScaler(_WeightedScaler):
 
     y = (x - minimum) / (maximum - minimum) * (high - low) + low. In float64 no fitted value leaves
     the range by rounding. A column is constant where its range is 0, or so small that the factor
-    overflows; the range counts as 1 then.
+    overflows; the range counts as 1 then. One so large that the factor is below 2**-1022 is an
+    error of fit.
 
     feature_range: (low, high). copy: False lets transform write into its argument. clip: whether
-    transform brings values beyond the fitted ones to the range's ends. infinite: "error", or
-    "ignore" to leave infinities out of fit.
+    transform brings values beyond the fitted ones to the range's ends, in float64; of float32 they
+    are rounded. infinite: "error", or "ignore" to leave infinities out of fit.
     """
 
     _kind = "min_max"

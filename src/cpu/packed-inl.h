@@ -196,7 +196,6 @@ class PackedOperand {
     }
     return at;
   }
-  HWY_INLINE bool copied(const T* at) const { return at == buffer_; }
   HWY_INLINE void scatter(const T* at, size_t count) {
     if (HWY_LIKELY(at != buffer_)) return;
     for (size_t q = 0; q < count; ++q) std::memcpy(groups_[q], buffer_ + q * C, C * sizeof(T));

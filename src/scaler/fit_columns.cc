@@ -17,6 +17,8 @@ using scaling::BlockRows;
 using scaling::MomentTable;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// Each move brings a pivot at least 12 digits nearer to the block's mean: more than a double has.
+constexpr int kMostMoves = 26;
 constexpr std::int64_t kWaveTasks = 64;  // ranges of rows whose results are kept at once ...
 constexpr std::int64_t kWaveColumns = std::int64_t{1} << 18;  // ... of about so many columns
 
@@ -109,16 +111,11 @@ class MomentTask {
     for (std::int64_t j = 0; j < columns_; j += plan_.unit()) {
       const std::int64_t unit = std::min(plan_.unit(), columns_ - j);
       Stretch stretch = reader_.read(row, count, begin_ + j, unit);
-      if (place_pivots(row, count, j, unit)) {
-        // Columns without a value so far: about their first one for the mean, then about that.
+      place_pivots(row, count, j, unit);
+      for (int moves = 0;; ++moves) {
         if (!sum(stretch, count, j, unit)) return bad_value(row, count, j, unit);
-        for (std::int64_t i = j; i < j + unit; ++i) {
-          if (store_.count(i) == 0 && at(count_, i) > 0) {
-            at(pivot_, i) += at(sum_, i) / at(count_, i);
-          }
-        }
+        if (moves == kMostMoves || !move_pivots(j, unit)) break;
       }
-      if (!sum(stretch, count, j, unit)) return bad_value(row, count, j, unit);
     }
     scaling::merge_block(columns_, pivot_.data(), sum_.data(), squares_.data(), count_.data(),
                          store_.table());
@@ -130,15 +127,28 @@ class MomentTask {
     return values[static_cast<std::size_t>(i)];
   }
 
-  // Whether a column has none of its own yet.
-  bool place_pivots(std::int64_t row, std::int64_t count, std::int64_t j, std::int64_t unit) {
-    bool fresh = false;
+  // The mean so far; of a column without one, its first value.
+  void place_pivots(std::int64_t row, std::int64_t count, std::int64_t j, std::int64_t unit) {
     for (std::int64_t i = j; i < j + unit; ++i) {
-      const bool first = store_.count(i) == 0;
-      at(pivot_, i) = first ? reader_.first_value(row, count, begin_ + i) : store_.mean(i);
-      fresh |= first;
+      at(pivot_, i) =
+          store_.count(i) == 0 ? reader_.first_value(row, count, begin_ + i) : store_.mean(i);
     }
-    return fresh;
+  }
+
+  // To the block's means, where the sums about the pivots say little of the spread about them.
+  // That is so where the pivot is farther away than the spread, and all before the block weighs
+  // less than it: else M2 of both together is at least half of the sum of squares, and no digits
+  // are lost. Says whether any was moved.
+  bool move_pivots(std::int64_t j, std::int64_t unit) {
+    bool moved = false;
+    for (std::int64_t i = j; i < j + unit; ++i) {
+      if (!(at(count_, i) > store_.count(i))) continue;
+      const double shift = at(sum_, i) / at(count_, i);
+      if (!(shift * at(sum_, i) > at(squares_, i) / 2)) continue;
+      at(pivot_, i) += shift;
+      moved = true;
+    }
+    return moved;
   }
 
   // The columns' sums over the block; false where they are not finite.

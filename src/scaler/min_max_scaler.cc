@@ -14,12 +14,12 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 double range_of(const ColumnExtremes& e) { return e.maximum - e.minimum; }
 
-void check_extremes(const std::string& op, const ColumnExtremes& e, std::int64_t j) {
+void check_extremes(const std::string& op, const ColumnExtremes& e, double target, std::int64_t j) {
   check_count(op, e.count, j);
-  if (std::isfinite(range_of(e))) return;
-  fail(
-      op, "a range that fits a double",
-      number_text(e.minimum) + " to " + number_text(e.maximum) + " in column " + std::to_string(j));
+  const std::string got =
+      number_text(e.minimum) + " to " + number_text(e.maximum) + " in column " + std::to_string(j);
+  if (!std::isfinite(range_of(e))) fail(op, "a range that fits a double", got);
+  if (!is_factor(target / range_of(e))) fail(op, kFactors, got);
 }
 
 // What takes [0, range] into [0, target], rounded so that no value leaves it.
@@ -53,15 +53,18 @@ void MinMaxScaler::add_rows(std::span<const Matrix> parts, const double* weights
       [&](const Matrix& x, ColumnExtremes* columns) {
         return add_extremes(x, weights, options_.infinite == Infinite::ignore, columns, executor);
       },
-      [&](const ColumnExtremes& e, std::int64_t j) { check_extremes(op, e, j); });
+      [&](const ColumnExtremes& e, std::int64_t j) {
+        check_extremes(op, e, options_.high - options_.low, j);
+      });
 }
 
 void MinMaxScaler::add_scaler(const Scaler& scaler) {
   const auto& other = static_cast<const MinMaxScaler&>(scaler);
   const std::string op = op_name(*this);
   check_same_options(op, options_, other.options_);
-  merge_columns(extremes_, other.extremes_,
-                [&](const ColumnExtremes& e, std::int64_t j) { check_extremes(op, e, j); });
+  merge_columns(extremes_, other.extremes_, [&](const ColumnExtremes& e, std::int64_t j) {
+    check_extremes(op, e, options_.high - options_.low, j);
+  });
 }
 
 ColumnSummary MinMaxScaler::summary(std::int64_t j) const {

@@ -20,6 +20,12 @@ double alpha_of_half_life(double rows) {
   return -std::expm1(-std::log(2.0) / rows);
 }
 
+double internal::variance_of(const RunningMoments& m, Variance variance) {
+  const double divisor =
+      variance == Variance::unbiased ? m.weight - m.weight_squares / m.weight : m.weight;
+  return divisor > 0 ? m.m2 / divisor : kNaN;
+}
+
 RunningScaler::RunningScaler(const RunningOptions& options) : options_(options) {
   if (options.alpha > 0 && options.alpha < 1) return;
   fail("running_scaler", "0 < alpha < 1", number_text(options.alpha));
@@ -35,13 +41,17 @@ void RunningScaler::take(Scaler&& other) { *this = std::move(static_cast<Running
 
 void RunningScaler::add_rows(std::span<const Matrix> parts, const double* weights,
                              Executor& executor) {
+  const std::string op = op_name(*this);
   add_to_copy(
-      op_name(*this), moments_, parts,
+      op, moments_, parts,
       [&](const Matrix& x, RunningMoments* columns) {
         return add_running(x, weights, options_.infinite == Infinite::ignore, options_.alpha,
                            columns, executor);
       },
-      [](const RunningMoments&, std::int64_t) {});
+      [&](const RunningMoments& m, std::int64_t j) {
+        if (!std::isinf(variance_of(m, options_.variance))) return;
+        fail(op, "a variance that fits a double", "an overflow in column " + std::to_string(j));
+      });
 }
 
 void RunningScaler::add_scaler(const Scaler&) {
@@ -51,10 +61,7 @@ void RunningScaler::add_scaler(const Scaler&) {
 }
 
 double RunningScaler::variance(std::int64_t j) const {
-  const RunningMoments& m = moments_[static_cast<std::size_t>(j)];
-  const double divisor =
-      options_.variance == Variance::unbiased ? m.weight - m.weight_squares / m.weight : m.weight;
-  return divisor > 0 ? m.m2 / divisor : kNaN;
+  return variance_of(moments_[static_cast<std::size_t>(j)], options_.variance);
 }
 
 ColumnSummary RunningScaler::summary(std::int64_t j) const {

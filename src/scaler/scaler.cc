@@ -1,9 +1,9 @@
 #include "omninorm/scaler.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
-#include <fstream>
-#include <iterator>
+#include <cstdio>
 #include <limits>
 #include <numeric>
 #include <system_error>
@@ -119,6 +119,7 @@ void Scaler::partial_fit_parts(std::span<const ConstTensor> parts, const ConstTe
   columns_ = columns;
   rows_ += rows;
   for (const ConstTensor& x : parts) {
+    if (x.sizes[1] == 0) continue;
     const std::string dtype = omninorm::name(x.dtype);
     if (fitted_on_.dtype != dtype) {
       fitted_on_.dtype = fitted_on_.dtype.empty() ? dtype : "mixed";
@@ -201,17 +202,32 @@ void Scaler::apply(const char* call, bool inverse, const ConstTensor& x, const T
   scale_columns(from, to, scales.data(), executor);
 }
 
+namespace {
+
+// Not of std::ifstream, which opens a folder and then throws without its path.
+std::string file_text(const std::string& path) {
+  std::string text;
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             &std::fclose);
+  bool good = file != nullptr;
+  for (std::size_t got = 1; good && got != 0;) {
+    char buffer[1 << 14];
+    got = std::fread(buffer, 1, sizeof buffer, file.get());
+    text.append(buffer, got);
+    good = !std::ferror(file.get());
+  }
+  if (!good) throw std::system_error(errno, std::generic_category(), "cannot read " + path);
+  return text;
+}
+
+}  // namespace
+
 void save_scaler(const Scaler& scaler, const std::string& path) {
   write_file_atomically(path, scaler.to_json());
 }
 
 std::unique_ptr<Scaler> read_scaler(const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file || file.bad()) {
-    throw std::system_error(errno ? errno : EIO, std::generic_category(), "cannot read " + path);
-  }
+  const std::string text = file_text(path);
   try {
     return load_scaler(text);
   } catch (const Error& error) {

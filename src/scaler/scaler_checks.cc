@@ -12,9 +12,6 @@ std::string op_name(const Scaler& scaler) { return std::string(scaler.kind()) + 
 
 namespace {
 
-constexpr double kMostCount = 0x1p500;
-constexpr const char* kCounts = "0, or from 2^-500 to 2^500";
-
 void check_float(const std::string& op, const char* name, const ConstTensor& x) {
   if (x.dtype == DType::f32 || x.dtype == DType::f64) return;
   fail(op, std::string(name) + " to be f32 or f64", omninorm::name(x.dtype));
@@ -65,14 +62,14 @@ std::vector<double> check_weights(const std::string& op, const ConstTensor& weig
     weights[static_cast<std::size_t>(i)] = value;
     sum += value;
   }
-  if (sum != 0 && !(sum >= kLeastCount && sum <= kMostCount)) {
+  if (!is_count(sum)) {
     fail(op, std::string("weights whose sum is ") + kCounts, number_text(sum));
   }
   return weights;
 }
 
 void check_count(const std::string& op, DoubleDouble count, std::int64_t j) {
-  if (count.high == 0 || (count.high >= kLeastCount && is_finite(count))) return;
+  if (is_count(count.high)) return;
   fail(op, std::string("weights whose sum is ") + kCounts,
        number_text(count.high) + " in column " + std::to_string(j));
 }

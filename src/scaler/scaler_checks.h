@@ -19,8 +19,12 @@ std::int64_t columns_of(std::span<const Matrix> parts);
 std::vector<double> check_weights(const std::string& op, const ConstTensor& weight,
                                   std::int64_t rows);
 
-// From this on a sum of weights times squared deviations loses nothing to underflow.
+// Between these a sum of weights times squared deviations loses nothing to underflow, and no sum of
+// weights overflows.
 inline constexpr double kLeastCount = 0x1p-500;
+inline constexpr double kMostCount = 0x1p500;
+inline constexpr const char* kCounts = "0, or from 2^-500 to 2^500";
+inline bool is_count(double sum) { return sum == 0 || (sum >= kLeastCount && sum <= kMostCount); }
 
 // Throws for a column's sum of weights that is too small or large to compute with.
 void check_count(const std::string& op, DoubleDouble count, std::int64_t j);

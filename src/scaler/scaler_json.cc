@@ -72,9 +72,7 @@ DoubleDouble two_at_least_0(const json& object, const std::string& where, const 
 
 DoubleDouble count_of(const json& column, const std::string& where) {
   const DoubleDouble count = two_at_least_0(column, where, "count");
-  if (count.high != 0 && count.high < kLeastCount) {
-    refuse(where + ".count", "0, or 2^-500 and more", number_text(count.high));
-  }
+  if (!is_count(count.high)) refuse(where + ".count", kCounts, number_text(count.high));
   return count;
 }
 
@@ -100,11 +98,11 @@ Enum choice_of(const json& object, const std::string& where, const char* key, En
          shown(member(object, where, key)));
 }
 
-Infinite infinite_of(const json& options) {
+Infinite infinite_in(const json& options) {
   return choice_of(options, "options", "infinite", Infinite::error, Infinite::ignore);
 }
 
-Variance variance_of(const json& options) {
+Variance variance_in(const json& options) {
   return choice_of(options, "options", "variance", Variance::biased, Variance::unbiased);
 }
 
@@ -119,35 +117,52 @@ std::vector<std::string> texts_of(const json& object, const std::string& where, 
   return texts;
 }
 
-ColumnMoments moments_of(const json& column, const std::string& where) {
+ColumnMoments moments_of(const ZScoreOptions& options, const json& column,
+                         const std::string& where) {
   ColumnMoments m{count_of(column, where), two_doubles(column, where, "mean"),
                   two_at_least_0(column, where, "m2")};
   if (m.count.high == 0 && m != ColumnMoments{}) {
     refuse(where, "mean and m2 of 0 where count is 0", "others");
   }
-  if (m.count.high != 0 && !std::isfinite(m.m2.high / m.count.high)) {
+  if (std::isinf(variance_of(m, options.variance))) {
     refuse(where, "a variance that fits a double",
            number_text(m.m2.high) + " over a count of " + number_text(m.count.high));
   }
   return m;
 }
 
-ColumnExtremes extremes_of(const json& column, const std::string& where) {
+ColumnExtremes extremes_of(const MinMaxOptions& options, const json& column,
+                           const std::string& where) {
   ColumnExtremes e;
   e.count = count_of(column, where);
   if (e.count.high == 0) return e;
   e.minimum = number_of(column, where, "minimum");
   e.maximum = number_of(column, where, "maximum");
-  if (!(e.minimum <= e.maximum) || !std::isfinite(e.maximum - e.minimum)) {
+  const double range = e.maximum - e.minimum;
+  if (!(range >= 0) || !std::isfinite(range)) {
     refuse(where, "minimum <= maximum, and a range that fits a double",
            number_text(e.minimum) + " and " + number_text(e.maximum));
+  }
+  if (!is_factor((options.high - options.low) / range)) {
+    refuse(where, kFactors, number_text(e.minimum) + " to " + number_text(e.maximum));
   }
   return e;
 }
 
-RunningMoments running_of(const json& column, const std::string& where) {
-  return {at_least_0(column, where, "weight"), at_least_0(column, where, "weight_squares"),
-          number_of(column, where, "mean"), at_least_0(column, where, "m2")};
+RunningMoments running_of(const RunningOptions& options, const json& column,
+                          const std::string& where) {
+  const RunningMoments m{at_least_0(column, where, "weight"),
+                         at_least_0(column, where, "weight_squares"),
+                         number_of(column, where, "mean"), at_least_0(column, where, "m2")};
+  if (m.weight == 0 && m != RunningMoments{}) {
+    refuse(where, "weight_squares, mean and m2 of 0 where weight is 0", "others");
+  }
+  if (std::isinf(variance_of(m, Variance::biased)) ||
+      std::isinf(variance_of(m, options.variance))) {
+    refuse(where, "a variance that fits a double",
+           number_text(m.m2) + " over a weight of " + number_text(m.weight));
+  }
+  return m;
 }
 
 std::int64_t rows_of(const json& object) {
@@ -172,21 +187,26 @@ FittedOn fitted_on_of(const json& object) {
   return on;
 }
 
-// A file must not hold what cannot be read back as it was.
-void check_names(const std::string& op, const std::vector<std::string>& names,
-                 std::int64_t columns) {
-  if (names.empty()) return;
-  const std::int64_t count = std::max<std::int64_t>(columns, 0);
-  if (static_cast<std::int64_t>(names.size()) != count) {
-    fail(op, std::to_string(count) + " column names or none", std::to_string(names.size()));
-  }
+void check_utf8(const std::string& op, const char* what, const std::vector<std::string>& names) {
   for (std::size_t j = 0; j < names.size(); ++j) {
     try {
       static_cast<void>(json(names[j]).dump());
     } catch (const json::exception&) {
-      fail(op, "column names in UTF-8", shown(names[j]) + " for column " + std::to_string(j));
+      fail(op, std::string(what) + " in UTF-8",
+           shown(names[j]) + " for column " + std::to_string(j));
     }
   }
+}
+
+// A file must not hold what cannot be read back as it was.
+void check_names(const std::string& op, const FittedOn& on, std::int64_t columns) {
+  const std::size_t names = on.column_names.size();
+  const std::int64_t count = std::max<std::int64_t>(columns, 0);
+  if (names != 0 && static_cast<std::int64_t>(names) != count) {
+    fail(op, std::to_string(count) + " column names or none", std::to_string(names));
+  }
+  check_utf8(op, "column names", on.column_names);
+  check_utf8(op, "names of the table's columns", on.table_columns);
 }
 
 }  // namespace
@@ -198,14 +218,16 @@ const char* name(Infinite infinite) { return infinite == Infinite::error ? "erro
 const char* name(Variance variance) { return variance == Variance::biased ? "biased" : "unbiased"; }
 
 struct ScalerLoader {
-  template <class Kind, class Column>
-  static std::unique_ptr<Scaler> make(Kind scaler, std::vector<Column> Kind::*state,
+  template <class Kind, class Options, class Column>
+  static std::unique_ptr<Scaler> make(const Options& options, std::vector<Column> Kind::*state,
                                       const json& file,
-                                      Column (*read)(const json&, const std::string&)) {
+                                      Column (*read)(const Options&, const json&,
+                                                     const std::string&)) {
+    Kind scaler(options);
     const json& columns = member(file, "the top", "columns");
     if (!columns.is_array()) refuse("columns", "a list", shown(columns));
     for (std::size_t j = 0; j < columns.size(); ++j) {
-      (scaler.*state).push_back(read(columns[j], "columns[" + std::to_string(j) + "]"));
+      (scaler.*state).push_back(read(options, columns[j], "columns[" + std::to_string(j) + "]"));
     }
     const json& on = member(file, "the top", "fitted_on");
     Scaler& base = scaler;
@@ -225,26 +247,26 @@ struct ScalerLoader {
     const json& options = member(file, "the top", "options");
     if (kind == "z_score") {
       ZScoreOptions o;
-      o.variance = variance_of(options);
+      o.variance = variance_in(options);
       o.with_mean = truth_of(options, "options", "with_mean");
       o.with_std = truth_of(options, "options", "with_std");
-      o.infinite = infinite_of(options);
-      return make(ZScoreScaler(o), &ZScoreScaler::moments_, file, moments_of);
+      o.infinite = infinite_in(options);
+      return make(o, &ZScoreScaler::moments_, file, moments_of);
     }
     if (kind == "min_max") {
       MinMaxOptions o;
       o.low = number_of(options, "options", "low");
       o.high = number_of(options, "options", "high");
       o.clip = truth_of(options, "options", "clip");
-      o.infinite = infinite_of(options);
-      return make(MinMaxScaler(o), &MinMaxScaler::extremes_, file, extremes_of);
+      o.infinite = infinite_in(options);
+      return make(o, &MinMaxScaler::extremes_, file, extremes_of);
     }
     if (kind == "running") {
       RunningOptions o;
       o.alpha = number_of(options, "options", "alpha");
-      o.variance = variance_of(options);
-      o.infinite = infinite_of(options);
-      return make(RunningScaler(o), &RunningScaler::moments_, file, running_of);
+      o.variance = variance_in(options);
+      o.infinite = infinite_in(options);
+      return make(o, &RunningScaler::moments_, file, running_of);
     }
     refuse("kind", "\"z_score\", \"min_max\" or \"running\"",
            shown(member(file, "the top", "kind")));
@@ -257,7 +279,7 @@ using namespace internal;
 
 // One line for each column, so that a wide file can still be read, and compared, by lines.
 std::string Scaler::to_json() const {
-  check_names(op_name(*this), fitted_on_.column_names, columns_);
+  check_names(op_name(*this), fitted_on_, columns_);
   ScalerJson parts;
   write_json(parts);
   const auto line = [](const ordered_json& value) {

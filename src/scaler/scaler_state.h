@@ -1,6 +1,7 @@
 // What every kind of scaler does in the same way with its entry for each column.
 #pragma once
 
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -18,6 +19,14 @@ struct ScalerJson {
   std::vector<nlohmann::ordered_json> columns;
 };
 
+// (high - low) / range of min-max, 0 / 0 and infinite included. A smaller one has lost digits.
+inline bool is_factor(double factor) { return !(factor < std::numeric_limits<double>::min()); }
+inline constexpr const char* kFactors = "(high - low) / range of at least 2^-1022";
+
+// NaN where there are too few values, infinite where it fits no double: a state that is refused.
+double variance_of(const ColumnMoments& m, Variance variance);
+double variance_of(const RunningMoments& m, Variance variance);
+
 nlohmann::ordered_json pair_of(DoubleDouble value);
 const char* name(Infinite infinite);
 const char* name(Variance variance);
@@ -32,6 +41,7 @@ void add_to_copy(const std::string& op, std::vector<Column>& state, std::span<co
   BadValue worst;
   std::int64_t first = 0;
   for (const Matrix& x : parts) {
+    if (x.columns == 0) continue;
     BadValue bad = add(x, next.data() + first);
     if (bad) bad.column += first;
     keep_first(worst, bad);

@@ -16,13 +16,26 @@ bool resolved(double deviation, double mean) {
   return deviation > std::max(std::ldexp(std::abs(mean), -98), 0x1p-500);
 }
 
-void check_moments(const std::string& op, const ColumnMoments& m, std::int64_t j) {
+void check_moments(const std::string& op, const ColumnMoments& m, Variance variance,
+                   std::int64_t j) {
   check_count(op, m.count, j);
-  if (is_finite(m.mean) && is_finite(m.m2)) return;
-  fail(op, "squared deviations that fit a double", "an overflow in column " + std::to_string(j));
+  const std::string overflow = "an overflow in column " + std::to_string(j);
+  if (!is_finite(m.mean) || !is_finite(m.m2)) {
+    fail(op, "squared deviations that fit a double", overflow);
+  }
+  // A count of just over 1, less 1, is next to nothing.
+  if (std::isinf(variance_of(m, variance))) fail(op, "a variance that fits a double", overflow);
 }
 
 }  // namespace
+
+double internal::variance_of(const ColumnMoments& m, Variance variance) {
+  const DoubleDouble divisor =
+      variance == Variance::unbiased ? m.count - DoubleDouble{1, 0} : m.count;
+  if (!(divisor.high > 0)) return kNaN;
+  const double quotient = value(m.m2 / divisor);
+  return std::isfinite(quotient) ? quotient : std::numeric_limits<double>::infinity();
+}
 
 ZScoreScaler::ZScoreScaler(const ZScoreOptions& options) : options_(options) {}
 
@@ -42,22 +55,20 @@ void ZScoreScaler::add_rows(std::span<const Matrix> parts, const double* weights
       [&](const Matrix& x, ColumnMoments* columns) {
         return add_moments(x, weights, options_.infinite == Infinite::ignore, columns, executor);
       },
-      [&](const ColumnMoments& m, std::int64_t j) { check_moments(op, m, j); });
+      [&](const ColumnMoments& m, std::int64_t j) { check_moments(op, m, options_.variance, j); });
 }
 
 void ZScoreScaler::add_scaler(const Scaler& scaler) {
   const auto& other = static_cast<const ZScoreScaler&>(scaler);
   const std::string op = op_name(*this);
   check_same_options(op, options_, other.options_);
-  merge_columns(moments_, other.moments_,
-                [&](const ColumnMoments& m, std::int64_t j) { check_moments(op, m, j); });
+  merge_columns(moments_, other.moments_, [&](const ColumnMoments& m, std::int64_t j) {
+    check_moments(op, m, options_.variance, j);
+  });
 }
 
 double ZScoreScaler::variance(std::int64_t j) const {
-  const ColumnMoments& m = moments_[static_cast<std::size_t>(j)];
-  const DoubleDouble divisor =
-      options_.variance == Variance::unbiased ? m.count - DoubleDouble{1, 0} : m.count;
-  return divisor.high > 0 ? value(m.m2 / divisor) : kNaN;
+  return variance_of(moments_[static_cast<std::size_t>(j)], options_.variance);
 }
 
 ColumnSummary ZScoreScaler::summary(std::int64_t j) const {

@@ -6,7 +6,9 @@ import pickle
 import numpy as np
 import omninorm
 import pandas as pd
+import pyarrow as pa
 import pytest
+from omninorm import _scalers
 from scalers import assert_same, close, state
 
 SCALERS = [omninorm.ZScoreScaler, omninorm.MinMaxScaler, omninorm.RunningScaler]
@@ -195,6 +197,18 @@ def test_wrong_columns(cls):
     for call in (scaler.transform, scaler.inverse_transform, scaler.partial_fit):
         with pytest.raises(ValueError, match=r"X has 4 features, but \w+ is expecting 5 features"):
             call(table(columns=4))
+
+
+def test_the_module_measures_the_weights_itself():
+    """It cuts them into the rows of its steps, whoever calls it."""
+    core = omninorm.ZScoreScaler().fit(table())._core
+    batch = pa.table({str(j): c for j, c in enumerate(table().T)})
+    for wrong in (np.ones(3), np.ones(71), np.ones((70, 1)), np.float64(1)):
+        weight = np.asarray(wrong)
+        with pytest.raises(omninorm.Error, match="expected 70 sample_weights"):
+            core.partial_fit(table(), weight, [], "")
+        with pytest.raises(omninorm.Error, match="expected .*sample_weight"):
+            core.partial_fit_arrow(_scalers.ArrowTable(batch), weight, [], "")
 
 
 @pytest.mark.parametrize(

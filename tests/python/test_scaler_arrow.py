@@ -151,6 +151,18 @@ def test_other_numbers(cls, kind):
     close(got, cls().fit_transform(expected))
 
 
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32()], ids=str)
+def test_batches_without_rows_keep_their_type(cls, kind):
+    some = arrow(matrix(dtype=np.float32), a=kind, b=kind, c=kind, d=kind).to_batches()
+    none = [batch.slice(0, 0) for batch in some]
+    empty = pa.record_batch([pa.array([], kind)] * 4, names=list("abcd"))
+    table = pa.Table.from_batches([empty, *none, *some, empty])
+    scaler = cls().fit(table)
+    assert '"dtype":"f32"' in scaler.to_json().replace(" ", "")
+    assert_same(scaler, cls().fit(pa.Table.from_batches(some)))
+    assert scaler.transform(table).dtype == np.float32
+
+
 def test_mixed_widths(cls):
     x = matrix(50, 3, np.float32)
     table = arrow(x, b=pa.float64())

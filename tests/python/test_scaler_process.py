@@ -93,6 +93,17 @@ print(omninorm.get_num_threads(), max(seen) - min(seen))
             omninorm.set_num_threads(wrong)
 
 
+def test_no_more_threads_than_cpus_that_it_may_use():
+    code = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+os.environ.pop("OMP_NUM_THREADS", None)
+import omninorm
+print(omninorm.get_num_threads())
+"""
+    assert run(code) == "1"
+
+
 @pytest.mark.parametrize("name", SCALERS)
 def test_other_threads_run_meanwhile(name):
     x = np.random.default_rng(0).normal(size=(4_000_000, 8))

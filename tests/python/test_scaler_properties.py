@@ -165,7 +165,7 @@ def test_a_damaged_file_is_an_error_or_another_scaler(x, random):
 
 @given(tables(), st.integers(1, 5))
 def test_threads_change_no_bit(x, threads):
-    many = np.tile(x, (40000 // len(x) + 1, 4))
+    many = np.tile(x, (400_000 // len(x) + 1, 4))  # several tasks, by rows too
     before = omninorm.get_num_threads()
     try:
         results = []

@@ -220,6 +220,49 @@ TEST(Errors, Weights) {
       "weights whose sum is 0, or from 2^-500 to 2^500, got 1e-200 in column 1");
 }
 
+TEST(Errors, PartsWithoutColumns) {
+  const std::vector<double> x = {1, 2, 3, 4};
+  for (const std::unique_ptr<Scaler>& scaler : fitted()) {
+    const std::unique_ptr<Scaler> want = scaler->clone();
+    for (Scaler* each : {scaler.get(), want.get()}) each->fit(ConstTensor(x.data(), {2, 2}));
+    const ConstTensor none(static_cast<const float*>(nullptr), {2, 0}), all(x.data(), {2, 2});
+    const ConstTensor parts[] = {none, all, none};
+    scaler->partial_fit_parts(parts);
+    want->partial_fit(all);
+    EXPECT_TRUE(scaler->same_state(*want));
+    EXPECT_EQ(scaler->fitted_on().dtype, "f64");
+    expect_refused(
+        *scaler,
+        [&] {
+          scaler->partial_fit_parts({&none, 1});
+        },
+        "x with at least one column, got none");
+  }
+}
+
+TEST(Errors, StatesThatDoNotFit) {
+  ZScoreScaler unbiased({.variance = Variance::unbiased});
+  expect_refused(
+      unbiased,
+      [&] {
+        partial_fit(unbiased, {2, 1, {1e150, -1e150}}, {0.5, 0.5 + 0x1p-52});
+      },
+      "a variance that fits a double, got an overflow in column 0");
+  ZScoreScaler heavy;
+  partial_fit(heavy, {1, 1, {3}}, {0x1p499});
+  heavy.merge(heavy);
+  expect_refused(
+      heavy, [&] { heavy.merge(heavy); },
+      "weights whose sum is 0, or from 2^-500 to 2^500, got 6.546781215792284e+150 in column 0");
+  MinMaxScaler narrow({.high = 1e-300});
+  expect_refused(
+      narrow,
+      [&] {
+        partial_fit(narrow, {2, 2, {1, 0, 2, 1e10}});
+      },
+      "(high - low) / range of at least 2^-1022, got 0 to 1e+10 in column 1");
+}
+
 TEST(Errors, CountsThatOverflow) {
   ZScoreScaler scaler;
   partial_fit(scaler, {1, 1, {3}});

@@ -115,6 +115,48 @@ std::string with(const nlohmann::json::json_pointer& where, const nlohmann::json
   return file.dump();
 }
 
+std::string running_with(const nlohmann::json& column, const char* variance) {
+  nlohmann::json file = nlohmann::json::parse(samples(Table(1, 1, {1}))[3]->to_json());
+  file["options"]["variance"] = variance;
+  file["columns"][0] = column;
+  return file.dump();
+}
+
+TEST(Json, StatesThatCannotBe) {
+  using nlohmann::json;
+  const auto refused = [](const std::string& text, const std::string& message) {
+    EXPECT_ERROR(load_scaler(text), "[scaler] expected " + message);
+  };
+  const auto running = [](double weight, double squares, double mean, double m2) {
+    return json{{"weight", weight}, {"weight_squares", squares}, {"mean", mean}, {"m2", m2}};
+  };
+  EXPECT_NO_THROW(load_scaler(running_with(running(0, 0, 0, 0), "unbiased")));
+  EXPECT_NO_THROW(load_scaler(running_with(running(1, 1, 7, 0), "unbiased")));
+  const std::string none =
+      "weight_squares, mean and m2 of 0 where weight is 0 at columns[0], got others";
+  refused(running_with(running(0, 0, 7, 0), "biased"), none);
+  refused(running_with(running(0, 0, 0, 1), "biased"), none);
+  refused(running_with(running(0, 1, 0, 0), "biased"), none);
+  refused(running_with(running(1e-10, 1e-20, 0, 1e300), "biased"),
+          "a variance that fits a double at columns[0], got 1e+300 over a weight of 1e-10");
+  const json close = running(1, 1 - 0x1p-52, 0, 1e300);
+  EXPECT_NO_THROW(load_scaler(running_with(close, "biased")));
+  refused(running_with(close, "unbiased"),
+          "a variance that fits a double at columns[0], got 1e+300 over a weight of 1");
+
+  json file = json::parse(sample());  // unbiased
+  file["columns"][0] = {{"count", {1, 0x1p-60}}, {"mean", {0, 0}}, {"m2", {1e300, 0}}};
+  refused(file.dump(), "a variance that fits a double at columns[0], got 1e+300 over a count of 1");
+  file["options"]["variance"] = "biased";
+  EXPECT_NO_THROW(load_scaler(file.dump()));
+
+  file = json::parse(samples(Table(2, 1, {1, 2}))[2]->to_json());
+  file["options"]["low"] = 0;
+  file["options"]["high"] = 1e-300;
+  file["columns"][0]["maximum"] = 1e10;
+  refused(file.dump(), "(high - low) / range of at least 2^-1022 at columns[0], got 1 to 1e+10");
+}
+
 std::string without(const std::string& parent, const std::string& key) {
   nlohmann::json file = nlohmann::json::parse(sample());
   file[nlohmann::json::json_pointer(parent)].erase(key);
@@ -153,7 +195,9 @@ TEST(Json, WhatIsRefusedAndWhere) {
   refused(with(P("/columns/0/m2"), {-1, 0}), "numbers >= 0 at columns[0].m2, got -1");
   refused(with(P("/columns/0/count"), {-1, 0}), "numbers >= 0 at columns[0].count, got -1");
   refused(with(P("/columns/0/count"), {1e-200, 0}),
-          "0, or 2^-500 and more at columns[0].count, got 1e-200");
+          "0, or from 2^-500 to 2^500 at columns[0].count, got 1e-200");
+  refused(with(P("/columns/0/count"), {1e200, 0}),
+          "0, or from 2^-500 to 2^500 at columns[0].count, got 1e+200");
   refused(with(P("/columns/0/count"), {0, 0}),
           "mean and m2 of 0 where count is 0 at columns[0], got others");
   refused(with(P("/fitted_on/rows"), -1),
@@ -208,6 +252,11 @@ TEST(Json, NamesThatCouldNotBeReadBackAreNotWritten) {
   scaler.fitted_on().column_names = {"a", "caf\xe9"};
   EXPECT_ERROR(scaler.to_json(),
                "[z_score_scaler] expected column names in UTF-8, got \"caf\\ufffd\" for column 1");
+  scaler.fitted_on().column_names = {"a", "b"};
+  scaler.fitted_on().table_columns = {"a", "b", "caf\xe9"};
+  EXPECT_ERROR(scaler.to_json(),
+               "[z_score_scaler] expected names of the table's columns in UTF-8, got "
+               "\"caf\\ufffd\" for column 2");
 }
 
 // ---- Files
@@ -249,6 +298,13 @@ TEST(Files, SaveAndRead) {
   } catch (const std::system_error& error) {
     EXPECT_EQ(error.code(), std::errc::no_such_file_or_directory);
     EXPECT_NE(std::string(error.what()).find("none.json"), std::string::npos);
+  }
+  try {
+    read_scaler(folder.file(""));
+    ADD_FAILURE();
+  } catch (const std::system_error& error) {
+    EXPECT_EQ(error.code(), std::errc::is_a_directory);
+    EXPECT_EQ(std::string(error.what()).find("cannot read " + folder.file("") + ": "), 0u);
   }
   EXPECT_THROW(save_scaler(ZScoreScaler(), folder.file("no/such/folder.json")), std::system_error);
 }

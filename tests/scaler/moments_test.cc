@@ -197,6 +197,49 @@ TEST(Moments, DriftAndOutliers) {
   }
 }
 
+// What came before weighs next to nothing, and lies far from what weighs.
+TEST(Moments, LightValuesFarAway) {
+  std::mt19937 random(7);
+  std::normal_distribution<double> normal;
+  struct Case {
+    Table table;
+    std::vector<double> weights;
+  };
+  Case blocks{Table(2048, 2), {}}, recent{Table(4096, 2), {}}, sparse{Table(32768, 2), {}};
+  Case one_block{Table(60, 2), {}};
+  for (std::int64_t i = 0; i < 2048; ++i) {
+    const bool light = i < 1024;
+    for (std::int64_t j = 0; j < 2; ++j) {
+      blocks.table.at(i, j) = light ? 1e8 + (i % 2 ? 1 : -1) : normal(random);
+    }
+    blocks.weights.push_back(light ? 1e-30 : 1);
+  }
+  for (std::int64_t i = 0; i < 4096; ++i) {
+    for (std::int64_t j = 0; j < 2; ++j) {
+      recent.table.at(i, j) = (i < 3584 ? 1e6 : 0) + normal(random);
+    }
+    recent.weights.push_back(std::pow(0.5, static_cast<double>(4095 - i) / 20));
+  }
+  for (std::int64_t i = 0; i < 32768; ++i) {
+    for (std::int64_t j = 0; j < 2; ++j) {
+      sparse.table.at(i, j) = i == 77 ? 1.2e9 : i < 16384 ? kNaN : 100 + normal(random);
+    }
+  }
+  for (std::int64_t i = 0; i < 60; ++i) {
+    for (std::int64_t j = 0; j < 2; ++j) one_block.table.at(i, j) = i ? normal(random) : 1e30;
+    one_block.weights.push_back(i ? 0.1 * static_cast<double>(1 + i % 7) : 1e-60);
+  }
+  for (Case* each : {&blocks, &recent, &sparse, &one_block}) {
+    for (const Layout layout : kLayouts) {
+      SCOPED_TRACE(std::to_string(each->table.rows) + " rows, layout " +
+                   std::to_string(static_cast<int>(layout)));
+      ZScoreScaler scaler;
+      partial_fit(scaler, each->table, each->weights, DType::f64, layout);
+      expect_exact(scaler, each->table, each->weights);
+    }
+  }
+}
+
 TEST(Moments, ConstantsAreExactWhateverTheSplit) {
   const double constants[] = {0.1, -1e300, 5e-324, 0, 1e9 + 0.1, 3e38};
   for (const Layout layout : kLayouts) {

@@ -56,7 +56,9 @@ TEST(Threads, ScalersHaveTheBitsOfOneThread) {
         Threads threads;
         const Context many{.executor = &threads}, one{.executor = &serial_executor()};
         scaler->fit(x.tensor(), weight, many);
-        EXPECT_GT(threads.most, shape.columns > 64 ? 1 : 0) << scaler->kind();
+        // RunningScaler has tasks of 64 columns, and none of rows.
+        const bool alone_anyway = std::string(scaler->kind()) == "running" && shape.columns <= 64;
+        EXPECT_EQ(threads.most > 1, !alone_anyway) << scaler->kind();
         alone->fit(x.tensor(), weight, one);
         EXPECT_TRUE(scaler->same_state(*alone));
         threads.most = 0;

@@ -89,6 +89,30 @@ TEST(Values, TransformIsItsFormulaInEveryLayoutTypeAndTarget) {
   }
 }
 
+// The bound that docs/scalers.md states.
+TEST(Values, ZScoreIsWithinItsBound) {
+  for (const double mean : {0.0, 3.0, -1e9}) {
+    Table table(4000, 3);
+    std::mt19937 random(3);
+    std::normal_distribution<double> normal(mean, 2);
+    for (double& value : table.values) value = normal(random);
+    ZScoreScaler scaler;
+    partial_fit(scaler, table);
+    for (const DType dtype : {DType::f64, DType::f32}) {
+      Laid x(table, DType::f64), laid(table, dtype);
+      scaler.transform(x.tensor(), laid.tensor());
+      const Table y = laid.table();
+      const double bound = 4 * 0x1p-53 + (dtype == DType::f32 ? 0x1p-24 : 0);
+      for (std::size_t i = 0; i < table.values.size(); ++i) {
+        const std::size_t column = i % 3;
+        const Fraction want = (Fraction(table.values[i]) - exact(scaler.moments()[column].mean)) /
+                              Fraction(scaler.summary(static_cast<std::int64_t>(column)).scale);
+        ASSERT_LE(relative_error({y.values[i], 0}, want, want), bound) << mean;
+      }
+    }
+  }
+}
+
 // Past the cache from 0 bytes on, for the scope.
 struct Streaming {
   Streaming() { internal::set_streaming_crossover(0); }
