@@ -143,7 +143,8 @@ class Scaler {
   const FittedOn& fitted_on() const { return fitted_on_; }
 
   // Versioned JSON; every double reads back as the same bits. load_scaler() takes it. Throws Error
-  // for column names that are not one a column, or not UTF-8.
+  // for column names that are not one a column, or not UTF-8; leaves out table_columns that are
+  // not.
   std::string to_json() const;
 
   // Same kind, options and state; fitted_on() is not compared.

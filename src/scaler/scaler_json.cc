@@ -1,4 +1,5 @@
 // The file of a scaler, and what is refused when it is read.
+#include <algorithm>
 #include <cmath>
 
 #include "src/scaler/double_double.h"
@@ -187,14 +188,12 @@ FittedOn fitted_on_of(const json& object) {
   return on;
 }
 
-void check_utf8(const std::string& op, const char* what, const std::vector<std::string>& names) {
-  for (std::size_t j = 0; j < names.size(); ++j) {
-    try {
-      static_cast<void>(json(names[j]).dump());
-    } catch (const json::exception&) {
-      fail(op, std::string(what) + " in UTF-8",
-           shown(names[j]) + " for column " + std::to_string(j));
-    }
+bool is_utf8(const std::string& text) {
+  try {
+    static_cast<void>(json(text).dump());
+    return true;
+  } catch (const json::exception&) {
+    return false;
   }
 }
 
@@ -205,8 +204,17 @@ void check_names(const std::string& op, const FittedOn& on, std::int64_t columns
   if (names != 0 && static_cast<std::int64_t>(names) != count) {
     fail(op, std::to_string(count) + " column names or none", std::to_string(names));
   }
-  check_utf8(op, "column names", on.column_names);
-  check_utf8(op, "names of the table's columns", on.table_columns);
+  for (std::size_t j = 0; j < names; ++j) {
+    if (is_utf8(on.column_names[j])) continue;
+    fail(op, "column names in UTF-8",
+         shown(on.column_names[j]) + " for column " + std::to_string(j));
+  }
+}
+
+// Of columns that were not fitted names may be in any encoding; then they are not kept.
+std::vector<std::string> kept_columns(const FittedOn& on) {
+  const bool good = std::all_of(on.table_columns.begin(), on.table_columns.end(), is_utf8);
+  return good ? on.table_columns : std::vector<std::string>();
 }
 
 }  // namespace
@@ -286,7 +294,7 @@ std::string Scaler::to_json() const {
     return value.dump(-1, ' ', false, json::error_handler_t::replace);
   };
   const ordered_json on = {{"column_names", fitted_on_.column_names},
-                           {"table_columns", fitted_on_.table_columns},
+                           {"table_columns", kept_columns(fitted_on_)},
                            {"dtype", fitted_on_.dtype},
                            {"rows", rows_},
                            {"time", fitted_on_.time},
