@@ -6,7 +6,7 @@ if(NOT KEEP)
 endif()
 execute_process(
   COMMAND ${PYTHON} -m pip install --no-index --no-deps --no-build-isolation --quiet --target ${SITE}
-          -Cbuild-dir=${WORK} -Ccmake.define.${DEFINE} ${SOURCE}
+          --config-settings=build-dir=${WORK} --config-settings=cmake.define.${DEFINE} ${SOURCE}
   OUTPUT_VARIABLE output ERROR_VARIABLE output RESULT_VARIABLE result)
 if(result)
   message(FATAL_ERROR "pip install failed (${result}):\n${output}")
