@@ -126,6 +126,7 @@ def test_headers_of_python_are_asked_for_by_the_tests_alone(machine):
     assert " g++ " in asked["compare"] and "python3-dev" not in asked["compare"]
 
 
+# Without root ./dev prints what root has to run and stops, which has tests of its own; CI is root.
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gets as far as apt-get")
 def test_unreachable_debian_registry(machine):
     machine.has("dpkg-query", "exit 1")
@@ -139,6 +140,7 @@ def test_unreachable_debian_registry(machine):
     assert "Temporary failure" not in line
 
 
+# As above.
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gets as far as apt-get")
 def test_disk_fills_up_while_installing(machine):
     machine.has("dpkg-query", "exit 1")
