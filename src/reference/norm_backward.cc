@@ -96,7 +96,8 @@ void input_gradient(const NormBackward& problem, const Position& of) {
 void affine_gradient(const NormBackward& problem, std::int64_t g, std::int64_t c) {
   const NormView& view = problem.view;
   Sum dweight = 0, dbias = 0;
-  for (std::int64_t n = 0; n < view.n; ++n) {
+  const std::int64_t n_end = view.empty() ? 0 : view.n;
+  for (std::int64_t n = 0; n < n_end; ++n) {
     for (std::int64_t s = 0; s < view.s; ++s) {
       const Element e = element(problem, {n, g, c, s});
       dbias += e.dy;

@@ -71,6 +71,8 @@ void normalise(const NormForward& problem, const Position& of, const Statistics&
 void run(const NormForward& whole, Executor&, std::byte*) {
   const NormForward problem = whole.residual.data != nullptr ? with_sum_as_x(whole) : whole;
   const DType dtype = problem.statistics_dtype;
+  const bool wants_statistics = problem.mean || problem.rstd || problem.variance;
+  if (problem.view.empty() && !wants_statistics) return;
   for_each_statistic(problem.view, [&](const Position& of) {
     const Statistics m = statistics(problem, of);
     const std::int64_t index = statistic(problem.view, of);

@@ -33,6 +33,7 @@ inline std::int64_t statistic(const NormView& view, const Position& at) {
 template <class Visit>
 void for_each_pooled(const NormView& view, const Position& of, std::int64_t count_c,
                      const Visit& visit) {
+  if (view.empty()) return;  // the other sizes may be anything: 2^40 rows of nothing, say
   const std::int64_t n_begin = view.pool_n ? 0 : of.n, n_end = view.pool_n ? view.n : of.n + 1;
   for (std::int64_t n = n_begin; n < n_end; ++n) {
     for (std::int64_t c = 0; c < count_c; ++c) {
@@ -45,6 +46,7 @@ void for_each_pooled(const NormView& view, const Position& of, std::int64_t coun
 // and so is a pooled n.
 template <class Visit>
 void for_each_statistic(const NormView& view, const Visit& visit) {
+  if (view.g == 0) return;
   const std::int64_t n_end = view.pool_n ? 1 : view.n;
   for (std::int64_t n = 0; n < n_end; ++n) {
     for (std::int64_t g = 0; g < view.g; ++g) visit(Position{n, g, 0, 0});

@@ -3,6 +3,9 @@
 
 #include <cstdlib>
 
+#include "omninorm/batch_norm.h"
+#include "omninorm/group_norm.h"
+#include "omninorm/layer_norm.h"
 #include "tests/core/expect_truth.h"
 
 namespace omninorm::cases {
@@ -50,6 +53,37 @@ INSTANTIATE_TEST_SUITE_P(, Reference,
                                           testing::Values(DType::f32, DType::bf16, DType::f16,
                                                           DType::f64)),
                          group_name);
+
+// Walked, they would take hours.
+TEST(EmptyTensors, TakeNoTimeWhateverTheirOtherSizes) {
+  const float* none = nullptr;
+  float* out = nullptr;
+  constexpr std::int64_t kMany = std::int64_t{1} << 40;
+  layer_norm_forward({.x = {none, {kMany, 0}}, .y = {out, {kMany, 0}}});
+  float values[2] = {1, 1}, mean[2], rstd[2];
+  batch_norm_forward({.x = {none, {kMany, 2, 0}},
+                      .y = {out, {kMany, 2, 0}},
+                      .mean = {mean, {2}},
+                      .rstd = {rstd, {2}}});
+  const ConstTensor channels = Tensor(values, {2});
+  for (const bool by_group : {false, true}) {
+    const std::int64_t images = by_group ? 0 : kMany, pixels = by_group ? kMany : 0;
+    const Tensor x(out, {images, 2, pixels});
+    const ConstTensor statistics = by_group ? ConstTensor(none, {0, 1}) : channels;
+    float dweight[2] = {1, 1}, dbias[2] = {1, 1};
+    const NormBackwardArgs args = {.x = x,
+                                   .weight = channels,
+                                   .mean = statistics,
+                                   .rstd = statistics,
+                                   .dy = x,
+                                   .dx = x,
+                                   .dweight = {dweight, {2}},
+                                   .dbias = {dbias, {2}}};
+    by_group ? group_norm_backward(args) : batch_norm_backward(args);
+    EXPECT_EQ(dweight[1], 0);
+    EXPECT_EQ(dbias[1], 0);
+  }
+}
 
 }  // namespace
 }  // namespace omninorm::cases

@@ -232,8 +232,8 @@ std::vector<Wanted> wanted(const Call& call) {
     list.push_back({kDy, false, true});
     if (adds) list.push_back({kDsum, false, false});
     if (call.function != kBackwardSums) list.push_back({kDx, true, false});
-    if (call.function < kOps) list.push_back({kDweight, true, false});
-    if (call.function < kOps) list.push_back({kDbias, true, false});
+    if (call.function != kBackwardSums) list.push_back({kDweight, true, false});
+    if (call.function != kBackwardSums) list.push_back({kDbias, true, false});
   }
   const bool uncentred = call.function == kRmsNorm || call.function == kAddRmsNorm ||
                          (call.function == kGroupedLayerNorm && call.grouped.center == 0);
