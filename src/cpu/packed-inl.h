@@ -159,10 +159,22 @@ inline unsigned bad_groups(hn::Mask<DF> good, size_t count) {
   return bad;
 }
 
-// Runs step(first group, groups, place in the period) over groups begin .. end-1, N at a time.
+// Floats from a span's weights to those of the next.
+template <class P>
+HWY_INLINE size_t span_step(const PackedShape& shape) {
+  return shape.one_group() ? 0 : P::kSpan * kN;
+}
+
+// Runs step(first group, groups, where its weights start) over groups begin .. end-1, N at a time.
 template <size_t C, class Step>
 HWY_INLINE void each_packed(const PackedShape& shape, std::int64_t begin, std::int64_t end,
                             const Step& step) {
+  if (shape.one_group()) {
+    for (std::int64_t first = begin; first < end; first += kN) {
+      step(first, static_cast<size_t>(HWY_MIN(end - first, static_cast<std::int64_t>(kN))), 0);
+    }
+    return;
+  }
   const auto period = static_cast<size_t>(shape.period_floats());
   size_t at = static_cast<size_t>(begin % shape.period) * C;
   for (std::int64_t first = begin; first < end; first += kN) {

@@ -23,7 +23,8 @@ struct PackedGradients {
 
 template <class X, size_t C, bool Center>
 HWY_INLINE hn::Mask<DF> packed_sums(const X* x, const X* dy, size_t n, const float* weight,
-                                    const Spread<X, C>& spread, VF mean, PackedGradients<X, C>& p) {
+                                    size_t step, const Spread<X, C>& spread, VF mean,
+                                    PackedGradients<X, C>& p) {
   using P = Packing<X, C>;
   const DF d;
   load_packed(x, n, p.xhat);
@@ -39,7 +40,12 @@ HWY_INLINE hn::Mask<DF> packed_sums(const X* x, const X* dy, size_t n, const flo
   }
   VF t[C];
   OMNINORM_UNROLL
-  for (size_t m = 0; m < C; ++m) t[m] = hn::Mul(p.dy[m], hn::LoadU(d, weight + m * kN));
+  for (size_t i = 0; i < P::kLanesEach; ++i, weight += step) {
+    OMNINORM_UNROLL
+    for (size_t k = 0; k < P::kSpan; ++k) {
+      t[P::kSpan * i + k] = hn::Mul(p.dy[P::kSpan * i + k], hn::LoadU(d, weight + k * kN));
+    }
+  }
   const VF scale = hn::Mul(p.rstd, hn::Set(d, -1.0f / static_cast<float>(C)));
   p.through_mean = Center ? hn::Mul(scale, sum_groups<X>(t)) : hn::Zero(d);
   OMNINORM_UNROLL
@@ -55,7 +61,7 @@ HWY_INLINE hn::Mask<DF> packed_sums(const X* x, const X* dy, size_t n, const flo
 // dx to `dx` (null: not wanted), and the sums for dweight and dbias, where wanted, added to
 // `dweight` and `dbias`.
 template <class X, size_t C>
-HWY_INLINE void packed_gradients(const PackedGradients<X, C>& p, const float* weight,
+HWY_INLINE void packed_gradients(const PackedGradients<X, C>& p, const float* weight, size_t step,
                                  const Spread<X, C>& spread, X* dx, size_t n, bool stream,
                                  float* dweight, float* dbias) {
   using P = Packing<X, C>;
@@ -63,19 +69,35 @@ HWY_INLINE void packed_gradients(const PackedGradients<X, C>& p, const float* we
   if (dx != nullptr) {
     VF t[C];
     OMNINORM_UNROLL
-    for (size_t i = 0; i < P::kLanesEach; ++i) {
+    for (size_t i = 0; i < P::kLanesEach; ++i, weight += step) {
       const VF r = spread.to_span(p.rstd, i);
       const VF through_mean = spread.to_span(p.through_mean, i);
       const VF through_x = spread.to_span(p.through_x, i);
       OMNINORM_UNROLL
-      for (size_t k = P::kSpan * i; k < P::kSpan * (i + 1); ++k) {
-        t[k] = hn::MulAdd(hn::Mul(p.dy[k], hn::LoadU(d, weight + k * kN)), r,
-                          hn::MulAdd(p.xhat[k], through_x, through_mean));
+      for (size_t k = 0; k < P::kSpan; ++k) {
+        const size_t m = P::kSpan * i + k;
+        t[m] = hn::MulAdd(hn::Mul(p.dy[m], hn::LoadU(d, weight + k * kN)), r,
+                          hn::MulAdd(p.xhat[m], through_x, through_mean));
       }
     }
     store_packed(t, dx, n, stream);
   }
   if (dweight == nullptr) return;
+  if (step == 0) {
+    OMNINORM_UNROLL
+    for (size_t k = 0; k < P::kSpan; ++k) {
+      VF w = hn::Mul(p.dy[k], p.xhat[k]);
+      VF b = p.dy[k];
+      OMNINORM_UNROLL
+      for (size_t m = k + P::kSpan; m < C; m += P::kSpan) {
+        w = hn::MulAdd(p.dy[m], p.xhat[m], w);
+        b = hn::Add(b, p.dy[m]);
+      }
+      hn::StoreU(hn::Add(w, hn::LoadU(d, dweight + k * kN)), d, dweight + k * kN);
+      hn::StoreU(hn::Add(b, hn::LoadU(d, dbias + k * kN)), d, dbias + k * kN);
+    }
+    return;
+  }
   OMNINORM_UNROLL
   for (size_t m = 0; m < C; ++m) {
     float* w = dweight + m * kN;
@@ -101,6 +123,8 @@ HWY_NOINLINE void packed_backward_extreme(const PackedBackwardPlan& plan,
                                           const X* dy_from, X* to, float* dweight, float* dbias) {
   const NormBackward& problem = *plan.problem;
   const DF d;
+  const auto floats = static_cast<size_t>(plan.shape.period_floats());
+  const size_t step = span_step<Packing<X, C>>(plan.shape);
   X x[kN * C] = {}, dy[kN * C] = {}, dx[kN * C];
   HWY_ALIGN float mean[kN] = {};
   HWY_ALIGN float rstd[kN] = {};
@@ -118,8 +142,9 @@ HWY_NOINLINE void packed_backward_extreme(const PackedBackwardPlan& plan,
         problem, {x + q * C, affine_entry(problem.weight, problem.weight_dtype, entry), mean[q],
                   rstd[q], dy + q * C, nullptr, to ? to + q * C : nullptr, dw, db, 0});
     for (size_t i = 0; dweight != nullptr && i < C; ++i) {
-      dweight[place<X>(q * C + i)] += dw[i];
-      dbias[place<X>(q * C + i)] += db[i];
+      const size_t entry_of_sums = place<X>((q * C + i) % floats);
+      dweight[entry_of_sums] += dw[i];
+      dbias[entry_of_sums] += db[i];
     }
     std::memset(x + q * C, 0, C * sizeof(X));
     std::memset(dy + q * C, 0, C * sizeof(X));
@@ -128,8 +153,8 @@ HWY_NOINLINE void packed_backward_extreme(const PackedBackwardPlan& plan,
   PackedGradients<X, C> p;
   p.rstd = hn::Load(d, rstd);
   const float* weight = plan.weight + at;
-  packed_sums<X, C, Center>(x, dy, kN * C, weight, spread, hn::Load(d, mean), p);
-  packed_gradients<X, C>(p, weight, spread, dx, kN * C, false, dweight, dbias);
+  packed_sums<X, C, Center>(x, dy, kN * C, weight, step, spread, hn::Load(d, mean), p);
+  packed_gradients<X, C>(p, weight, step, spread, dx, kN * C, false, dweight, dbias);
   for (size_t q = 0; to != nullptr && q < count; ++q) {
     if (!(bad >> q & 1)) std::memcpy(to + q * C, dx + q * C, C * sizeof(X));
   }
@@ -150,6 +175,7 @@ void packed_backward_groups(const PackedBackwardPlan& plan, std::int64_t task, s
   const DF d;
   const Spread<X, C> spread;
   const std::int64_t floats = plan.shape.period_floats();
+  const size_t stride = span_step<Packing<X, C>>(plan.shape);
   float* dweight = plan.partial ? plan.partial + task * 2 * floats : nullptr;
   float* coarse = plan.coarse ? plan.coarse + task * 2 * floats : nullptr;
   const size_t bytes = static_cast<size_t>(2 * floats) * sizeof(float);
@@ -185,9 +211,10 @@ void packed_backward_groups(const PackedBackwardPlan& plan, std::int64_t task, s
       if (Center) mean = load_n(d, means + first, count);
     }
     const auto good =
-        packed_sums<X, C, Center>(x, dy, count * C, plan.weight + at, spread, mean, p);
+        packed_sums<X, C, Center>(x, dy, count * C, plan.weight + at, stride, spread, mean, p);
     if (HWY_LIKELY(hn::AllTrue(d, hn::Or(good, hn::Not(hn::FirstN(d, count)))))) {
-      packed_gradients<X, C>(p, plan.weight + at, spread, dx, count * C, plan.streams, dw, db);
+      packed_gradients<X, C>(p, plan.weight + at, stride, spread, dx, count * C, plan.streams, dw,
+                             db);
     } else {
       packed_backward_extreme<X, C, Center>(plan, spread, first, count, at, bad_groups(good, count),
                                             x, dy, dx, dw, db);

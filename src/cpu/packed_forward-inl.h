@@ -67,14 +67,15 @@ HWY_INLINE void packed_forward(const PackedForwardPlan& plan, const Spread<X, C>
   }
   const float* weight = plan.weight + at;
   const float* bias = plan.bias + at;
+  const size_t step = span_step<P>(plan.shape);
   OMNINORM_UNROLL
-  for (size_t i = 0; i < P::kLanesEach; ++i) {
+  for (size_t i = 0; i < P::kLanesEach; ++i, weight += step, bias += step) {
     const VF r = spread.to_span(rstd, i);
     OMNINORM_UNROLL
     for (size_t k = 0; k < P::kSpan; ++k) {
       const size_t m = P::kSpan * i + k;
       v[m] =
-          hn::MulAdd(hn::Mul(v[m], r), hn::LoadU(d, weight + m * kN), hn::LoadU(d, bias + m * kN));
+          hn::MulAdd(hn::Mul(v[m], r), hn::LoadU(d, weight + k * kN), hn::LoadU(d, bias + k * kN));
     }
   }
   store_packed(v, y, n, stream);

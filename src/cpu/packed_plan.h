@@ -2,6 +2,7 @@
 // they belong to.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -20,8 +21,14 @@ struct PackedShape {
   std::int64_t groups_per_task = 0;  // a multiple of period
   std::int64_t tasks = 0;
 
-  std::int64_t period_floats() const { return period * c; }
+  // Every group has the same weights, which then are not repeated over a period but over what any
+  // target and layout takes at once: short arrays are what a second core has to fetch.
+  bool one_group() const { return affine_groups == 1; }
   std::int64_t affine_floats() const { return affine_groups * c; }
+  // Of weights and of sums.
+  std::int64_t period_floats() const {
+    return one_group() ? std::max(2 * kMostLanes, c) : period * c;
+  }
 };
 
 struct PackedForwardPlan {
@@ -29,7 +36,7 @@ struct PackedForwardPlan {
   PackedShape shape;
   bool side_by_side = false;      // all groups of x and y, without gaps
   bool streams = false;           // only then
-  const float* weight = nullptr;  // of one period, in the kernel's element order; ones if none
+  const float* weight = nullptr;  // period_floats() in the kernel's element order; ones if none
   const float* bias = nullptr;    // likewise; zeros
 };
 

@@ -84,8 +84,8 @@ TEST_F(Environment, VerboseSaysWhatAndWhyOnce) {
   EXPECT_EQ(declined.find("omninorm: rms_norm_forward: position; packed declined: "), 0u)
       << declined;
   EXPECT_EQ(std::count(declined.begin(), declined.end(), '\n'), 1) << declined;
-  EXPECT_EQ(standard_error_of([&] { rms_norm_backward(rows.backward_args()); }),
-            "omninorm: rms_norm_backward: row; packed declined: c is more than 32\n");
+  EXPECT_EQ(standard_error_of([&] { rms_norm_backward(rows.backward_args(), {.partial = 0.5}); }),
+            "omninorm: rms_norm_backward: row; packed declined: statistics are of a part of c\n");
 }
 
 TEST_F(Environment, ForcePicks) {
