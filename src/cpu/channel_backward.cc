@@ -10,6 +10,7 @@
 #include "src/cpu/row_kernels.h"
 #include "src/cpu/row_plan.h"
 #include "src/cpu/streaming.h"
+#include "src/cpu/tasks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/channel_backward.cc"
@@ -169,6 +170,28 @@ void run_images(const ChannelBackwardPlan& plan, Executor& executor) {
   if (wants_affine(*plan.problem)) write_affine(plan, executor);
 }
 
+// The same for the planes that some channels have in all images.
+void run_channels(const ChannelBackwardPlan& plan, Executor& executor, std::int64_t together) {
+  const ChannelShape& shape = plan.shape;
+  const auto sums = HWY_DYNAMIC_DISPATCH(channel_sums);
+  const auto gradients = HWY_DYNAMIC_DISPATCH(channel_gradients);
+  const auto prepare = HWY_DYNAMIC_DISPATCH(prepare_arguments);
+  const auto finish = HWY_DYNAMIC_DISPATCH(finish_sums);
+  const auto write = HWY_DYNAMIC_DISPATCH(write_affine_gradients);
+  for_ranges(executor, shape.channels, together, [&](std::int64_t begin, std::int64_t end) {
+    const auto in_images = [&](auto step) {
+      for (std::int64_t i = 0; i < shape.images; ++i) {
+        step(plan, i * shape.channels + begin, i * shape.channels + end);
+      }
+    };
+    prepare(plan, 0, begin, end);
+    in_images(sums);
+    finish(plan, 0, begin, end);
+    if (wants_affine(*plan.problem)) write(plan, begin, end);
+    if (plan.problem->dx.data) in_images(gradients);
+  });
+}
+
 void run_steps(const ChannelBackwardPlan& plan, Executor& executor) {
   const auto prepare = HWY_DYNAMIC_DISPATCH(prepare_arguments);
   const auto finish = HWY_DYNAMIC_DISPATCH(finish_sums);
@@ -177,12 +200,9 @@ void run_steps(const ChannelBackwardPlan& plan, Executor& executor) {
   const auto element = static_cast<std::int64_t>(size_of(plan.problem->x.dtype));
   const std::int64_t units =
       planes ? shape.images * shape.channels : shape.block_sets() * shape.blocks;
-  const std::int64_t per_task =
-      planes ? std::max<std::int64_t>(1, kTaskBytes / (shape.positions * element)) : 1;
   const auto in_tasks = [&](auto task) {
-    executor.parallel_for(ceil_div(units, per_task), [&](std::int64_t index) {
-      task(plan, index * per_task, std::min(units, (index + 1) * per_task));
-    });
+    for_ranges(executor, units, planes ? kTaskBytes / (shape.positions * element) : 1,
+               [&](std::int64_t begin, std::int64_t end) { task(plan, begin, end); });
   };
   for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
     prepare(plan, image, begin, end);
@@ -211,18 +231,21 @@ void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
       static_cast<std::int64_t>(2 * size_of(problem.x.dtype) + size_of(problem.dy.dtype));
   const bool images =
       plan.wants_sums && fits_cache(shape, size_of(problem.x.dtype) + size_of(problem.dy.dtype));
-  const bool once = images || whole_sets(plan) || !plan.wants_sums;
+  const std::int64_t together =
+      plan.wants_sums
+          ? channels_together(shape, size_of(problem.x.dtype) + size_of(problem.dy.dtype))
+          : 0;
+  const bool once = images || together > 0 || whole_sets(plan) || !plan.wants_sums;
   plan.streams = problem.dx.data != problem.dy.data &&
                  worth_streaming(once ? Traffic::backward : Traffic::steps, elements * element);
   if (images) return run_images(plan, executor);
+  if (together > 0) return run_channels(plan, executor, together);
   if (!whole_sets(plan)) return run_steps(plan, executor);
   const std::int64_t sets = shape.images * shape.sets_per_image();
   const std::int64_t set_bytes = shape.group * shape.positions * element;
-  const std::int64_t per_task = std::max<std::int64_t>(1, kTaskBytes / set_bytes);
   const auto task = HWY_DYNAMIC_DISPATCH(plane_gradients);
-  executor.parallel_for(ceil_div(sets, per_task), [&](std::int64_t index) {
-    task(plan, index * per_task, std::min(sets, (index + 1) * per_task));
-  });
+  for_ranges(executor, sets, kTaskBytes / set_bytes,
+             [&](std::int64_t begin, std::int64_t end) { task(plan, begin, end); });
   if (wants_affine(problem)) write_affine(plan, executor);
 }
 

@@ -11,6 +11,7 @@
 #include "src/cpu/row_kernels.h"
 #include "src/cpu/row_plan.h"
 #include "src/cpu/streaming.h"
+#include "src/cpu/tasks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/channel_forward.cc"
@@ -158,6 +159,24 @@ void run_images(const ChannelForwardPlan& plan, Executor& executor) {
   });
 }
 
+// The same for the planes that some channels have in all images.
+void run_channels(const ChannelForwardPlan& plan, Executor& executor, std::int64_t together) {
+  const ChannelShape& shape = plan.shape;
+  const auto moments = HWY_DYNAMIC_DISPATCH(channel_moments);
+  const auto finish = HWY_DYNAMIC_DISPATCH(finish_sets);
+  const auto apply = HWY_DYNAMIC_DISPATCH(channel_apply);
+  for_ranges(executor, shape.channels, together, [&](std::int64_t begin, std::int64_t end) {
+    const auto in_images = [&](auto step) {
+      for (std::int64_t i = 0; i < shape.images; ++i) {
+        step(plan, i * shape.channels + begin, i * shape.channels + end);
+      }
+    };
+    in_images(moments);
+    finish(plan, 0, begin, end);
+    apply_units(plan, begin, end, [&] { in_images(apply); });
+  });
+}
+
 void run_steps(const ChannelForwardPlan& plan, Executor& executor) {
   const NormForward& problem = *plan.problem;
   const ChannelShape& shape = plan.shape;
@@ -165,11 +184,9 @@ void run_steps(const ChannelForwardPlan& plan, Executor& executor) {
   const std::int64_t bytes = shape.positions * static_cast<std::int64_t>(size_of(problem.x.dtype));
   const std::int64_t units =
       planes ? shape.images * shape.channels : shape.block_sets() * shape.blocks;
-  const std::int64_t per_task = planes ? std::max<std::int64_t>(1, kTaskBytes / bytes) : 1;
   const auto in_tasks = [&](auto task) {
-    executor.parallel_for(ceil_div(units, per_task), [&](std::int64_t index) {
-      task(plan, index * per_task, std::min(units, (index + 1) * per_task));
-    });
+    for_ranges(executor, units, planes ? kTaskBytes / bytes : 1,
+               [&](std::int64_t begin, std::int64_t end) { task(plan, begin, end); });
   };
   if (problem.given_mean == nullptr) in_tasks(HWY_DYNAMIC_DISPATCH(channel_moments));
   const std::int64_t groups = shape.sets_per_image();
@@ -194,8 +211,10 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
   const std::int64_t elements = shape.images * shape.channels * shape.positions;
   const bool images = fits_cache(shape, size_of(problem.x.dtype)) && problem.given_mean == nullptr;
   const bool whole = whole_sets(problem, shape);
+  const std::int64_t together =
+      problem.given_mean == nullptr ? channels_together(shape, size_of(problem.x.dtype)) : 0;
   // Evaluation reads x once, too.
-  const bool once = images || whole || problem.given_mean != nullptr;
+  const bool once = images || whole || together > 0 || problem.given_mean != nullptr;
   plan.streams = problem.y.data != problem.x.data &&
                  worth_streaming(once ? Traffic::forward : Traffic::steps,
                                  elements * static_cast<std::int64_t>(size_of(problem.x.dtype) +
@@ -208,15 +227,14 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
   plan.ahead = static_cast<std::size_t>(fetch_set ? set : shape.positions);
   lay_out(plan, memory);
   if (images) return run_images(plan, executor);
+  if (together > 0) return run_channels(plan, executor, together);
   if (!whole) return run_steps(plan, executor);
   const std::int64_t sets = shape.images * shape.sets_per_image();
   const std::int64_t set_bytes =
       shape.group * shape.positions * static_cast<std::int64_t>(size_of(problem.x.dtype));
-  const std::int64_t per_task = std::max<std::int64_t>(1, kTaskBytes / set_bytes);
   const auto task = HWY_DYNAMIC_DISPATCH(plane_whole_sets);
-  executor.parallel_for(ceil_div(sets, per_task), [&](std::int64_t index) {
-    task(plan, index * per_task, std::min(sets, (index + 1) * per_task));
-  });
+  for_ranges(executor, sets, kTaskBytes / set_bytes,
+             [&](std::int64_t begin, std::int64_t end) { task(plan, begin, end); });
 }
 
 }  // namespace

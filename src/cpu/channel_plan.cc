@@ -6,6 +6,7 @@
 #include "src/core/element.h"
 #include "src/core/kernel_list.h"
 #include "src/cpu/row_plan.h"
+#include "src/cpu/tasks.h"
 
 namespace omninorm::internal {
 namespace {
@@ -59,6 +60,19 @@ bool fits_cache(const ChannelShape& shape, std::size_t element_bytes) {
   constexpr std::int64_t kFewestImages = 4;
   return shape.layout == ChannelLayout::column && !shape.pool_n && shape.images >= kFewestImages &&
          shape.positions * shape.channels * static_cast<std::int64_t>(element_bytes) <= kImageBytes;
+}
+
+std::int64_t channels_together(const ChannelShape& shape, std::size_t element_bytes) {
+  constexpr std::int64_t kMostBytes = 1024 * 1024;
+  // An image's planes of one task are a short run, far from those of the next image: the longer the
+  // better (32 x 512 x 7 x 7 f32 backward), as long as there are tasks enough to share out.
+  constexpr std::int64_t kTaskBytes = 512 * 1024;
+  constexpr std::int64_t kFewestTasks = 16;
+  const std::int64_t bytes =
+      shape.images * shape.positions * static_cast<std::int64_t>(element_bytes);
+  const std::int64_t most = shape.channels / kFewestTasks;
+  const bool fits = shape.layout == ChannelLayout::plane && shape.pool_n && bytes <= kMostBytes;
+  return fits && most > 0 ? std::clamp<std::int64_t>(kTaskBytes / bytes, 1, most) : 0;
 }
 
 const char* decline_channels(const NormView& view, ChannelLayout layout, DType x) {

@@ -108,12 +108,15 @@ struct ChannelStrides {
   }
 };
 
+// Planes whose statistics pool the images too (batch_norm), where a core's private cache holds what
+// one channel has in all images, `element_bytes` an element: so many channels a task takes through
+// all steps, and the data are read from memory once. 0: not here. The bits are those of the steps.
+std::int64_t channels_together(const ChannelShape& shape, std::size_t element_bytes);
+
 // Why the views of both directions are declined in a layout; null: they are not.
 const char* decline_channels(const NormView& view, ChannelLayout layout, DType x);
 const char* decline_channel_operand(const NormView& view, ChannelLayout layout,
                                     const NormStrides& strides);
-
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Where the pieces of the workspace lie; the size comes from the same place.
 struct Pieces {

@@ -6,6 +6,7 @@
 #include "src/cpu/row_kernels.h"
 #include "src/cpu/row_plan.h"
 #include "src/cpu/streaming.h"
+#include "src/cpu/tasks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/norm_backward.cc"
@@ -28,8 +29,6 @@ constexpr std::int64_t kMaxBlocks = 64;
 constexpr std::int64_t kMinRows = 32;
 // Tasks without sums, and tasks that add up blocks, have about this many bytes.
 constexpr std::int64_t kTaskBytes = 64 * 1024;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 const char* decline_options(const NormBackward& problem) {
   if (problem.activation != Activation::none) return "an activation stands behind the norm";

@@ -5,6 +5,7 @@
 #include "src/cpu/row_kernels.h"
 #include "src/cpu/row_plan.h"
 #include "src/cpu/streaming.h"
+#include "src/cpu/tasks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/norm_forward.cc"
@@ -88,16 +89,11 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
   const auto row_bytes =
       view.g * view.c *
       static_cast<std::int64_t>(size_of(problem.x.dtype) + size_of(problem.y.dtype));
-  plan.rows_per_task = row_bytes >= kTaskBytes ? 1 : kTaskBytes / row_bytes;
-  plan.tasks = (view.n + plan.rows_per_task - 1) / plan.rows_per_task;
   plan.streams = problem.y.data != problem.x.data && problem.y.data != problem.residual.data &&
                  worth_streaming(Traffic::forward, view.n * row_bytes);
   const auto task = HWY_DYNAMIC_DISPATCH(forward_task);
-  executor.parallel_for(plan.tasks, [&](std::int64_t index) {
-    const std::int64_t begin = index * plan.rows_per_task;
-    const std::int64_t end = begin + plan.rows_per_task;
-    task(plan, begin, end < view.n ? end : view.n);
-  });
+  for_ranges(executor, view.n, kTaskBytes / row_bytes,
+             [&](std::int64_t begin, std::int64_t end) { task(plan, begin, end); });
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "src/cpu/row_kernels.h"
 #include "src/cpu/row_plan.h"
 #include "src/cpu/streaming.h"
+#include "src/cpu/tasks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/packed.cc"
@@ -31,8 +32,6 @@ constexpr std::int64_t kMaxSums = 64;
 constexpr std::int64_t kMinPeriods = 16;
 // A period's weights, and its sums, stay in the core's first cache.
 constexpr std::int64_t kMostPeriodFloats = 4096;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 PackedShape shape_of(const NormView& view) {
   PackedShape shape;
@@ -102,7 +101,8 @@ const char* decline(const NormBackward& problem) {
 }
 
 void cut(PackedShape& shape, std::int64_t groups_per_task) {
-  shape.groups_per_task = std::max<std::int64_t>(1, groups_per_task / shape.period) * shape.period;
+  const TaskCut cut(ceil_div(shape.groups, shape.period), groups_per_task / shape.period);
+  shape.groups_per_task = cut.begin(1) * shape.period;
   shape.tasks = ceil_div(shape.groups, shape.groups_per_task);
 }
 

@@ -9,6 +9,7 @@
 #include "src/cpu/activation-inl.h"
 #include "src/cpu/channel_finish-inl.h"
 #include "src/cpu/moments-inl.h"
+#include "src/cpu/planes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
@@ -136,6 +137,79 @@ HWY_INLINE void plane_gradient(const X* x, const Y* dy, X* dx, size_t n,
   }
 }
 
+// What ChannelGradient has for one channel, for several.
+struct ChannelGradients {
+  const float* mean;
+  const float* scale;
+  const float* offset;
+  const float* x_scale;
+  const float* constant;
+
+  ChannelGradient operator[](size_t k) const {
+    return {mean[k], scale[k], offset[k], x_scale[k], constant[k]};
+  }
+};
+
+// plane_gradient for `count` planes side by side, as write_planes in plane_forward-inl.h.
+template <class X, class Y, Activation A, bool Stream>
+HWY_NOINLINE void plane_gradients_of(const X* x, const Y* dy, X* dx, size_t n, size_t count,
+                                     const ChannelGradients& channels) {
+  constexpr Layout L = kLayout<X>;
+  const DF d;
+  const size_t block = block_size(), total = n * count;
+  SideBySide planes(n, count);
+  struct Numbers {
+    VF mean, scale, offset, x_scale, constant;
+  };
+  const auto numbers = [&](size_t k) HWY_ATTR {
+    return Numbers{hn::Set(d, channels.mean[k]), hn::Set(d, channels.scale[k]),
+                   hn::Set(d, channels.offset[k]), hn::Set(d, channels.x_scale[k]),
+                   hn::Set(d, channels.constant[k])};
+  };
+  const auto value = [&](VF v, VF g, const Numbers& of) HWY_ATTR {
+    const auto reads_x = hn::Ne(of.x_scale, hn::Zero(d));  // as in plane_gradient
+    VF from_mean;
+    plane_values<X, Y, A>(v, g, of.mean, of.scale, of.offset, from_mean);
+    from_mean = hn::IfThenElseZero(reads_x, from_mean);
+    return hn::MulAdd(g, of.scale, hn::MulAdd(from_mean, of.x_scale, of.constant));
+  };
+  const auto either = [&](hn::Mask<DF> own, const Numbers& one, const Numbers& two) HWY_ATTR {
+    return Numbers{
+        hn::IfThenElse(own, one.mean, two.mean), hn::IfThenElse(own, one.scale, two.scale),
+        hn::IfThenElse(own, one.offset, two.offset), hn::IfThenElse(own, one.x_scale, two.x_scale),
+        hn::IfThenElse(own, one.constant, two.constant)};
+  };
+  Numbers one = numbers(0);
+  VF a, b, ga, gb;
+  size_t length = first_piece(dx, total);
+  for (size_t i = 0; i < total; i += length, length = HWY_MIN(block, total - i)) {
+    if (HWY_LIKELY(length == block)) {
+      load_block<L>(x + i, a, b);
+      load_block<L>(dy + i, ga, gb);
+    } else {
+      load_block_n<L>(x + i, length, a, b);
+      load_block_n<L>(dy + i, length, ga, gb);
+    }
+    if (HWY_LIKELY(planes.within(length))) {
+      a = value(a, ga, one);
+      b = value(b, gb, one);
+    } else {
+      const auto own_a = mask_a<L>(planes.left()), own_b = mask_b<L>(planes.left());
+      const Numbers two = numbers(planes.cross(length));
+      a = value(a, ga, either(own_a, one, two));
+      b = value(b, gb, either(own_b, one, two));
+      one = two;
+    }
+    if (HWY_UNLIKELY(length < block)) {
+      store_block_n<L>(a, b, dx + i, length);
+    } else if constexpr (Stream && can_stream<X, X>()) {
+      stream_block<L>(a, b, dx + i);
+    } else {
+      store_block<L>(a, b, dx + i);
+    }
+  }
+}
+
 template <class X, class Y, Activation A>
 struct PlaneBackward {
   const ChannelBackwardPlan& plan;
@@ -165,6 +239,21 @@ struct PlaneBackward {
       plane_gradient<X, Y, A, true>(x(image, channel), dy(image, channel), dx, n, gradient);
     } else {
       plane_gradient<X, Y, A, false>(x(image, channel), dy(image, channel), dx, n, gradient);
+    }
+  }
+
+  // `count` planes of an image from `channel` on.
+  void write_some(std::int64_t image, std::int64_t channel, size_t count,
+                  const ChannelGradients& gradients) const {
+    if (side_by_side(n, xs, dys) && side_by_side(n, xs, dxs)) {
+      X* dx = static_cast<X*>(problem.dx.data) + dxs.plane(shape, image, channel);
+      const auto write = plan.streams && whole_entries(dx) ? plane_gradients_of<X, Y, A, true>
+                                                           : plane_gradients_of<X, Y, A, false>;
+      write(x(image, channel), dy(image, channel), dx, n, count, gradients);
+      return;
+    }
+    for (size_t k = 0; k < count; ++k) {
+      write(image, channel + static_cast<std::int64_t>(k), gradients[k]);
     }
   }
 
@@ -218,15 +307,20 @@ struct PlaneBackward {
     float x_scale[kFinishTile], constant[kFinishTile];
     set_gradients(problem, g, count, static_cast<double>(shape.group * shape.positions), rstd,
                   plan.part_dy + part + first, plan.part_dy_x + part + first, x_scale, constant);
+    float x_scales[kFinishTile], constants[kFinishTile];
     std::int64_t left = shape.group;
-    for (std::int64_t channel = first, s = 0; channel < end; ++channel) {
-      const size_t k = static_cast<size_t>(channel - first) % kFinishTile;
-      if (k == 0 && !one_tile) prepare(channel);
-      write(image, channel, {shift[k], scale[k], offset[k], x_scale[s], constant[s]});
-      if (--left == 0) {
+    size_t s = 0;
+    for (std::int64_t channel = first; channel < end; channel += kFinishTile) {
+      if (!one_tile) prepare(channel);
+      const size_t here = HWY_MIN(static_cast<size_t>(end - channel), kFinishTile);
+      for (size_t k = 0; k < here; ++k) {
+        x_scales[k] = x_scale[s];
+        constants[k] = constant[s];
+        if (--left > 0) continue;
         left = shape.group;
         ++s;
       }
+      write_some(image, channel, here, {shift, scale, offset, x_scales, constants});
     }
   }
 
@@ -250,13 +344,13 @@ struct PlaneBackward {
     }
   }
   void apply(std::int64_t begin, std::int64_t end) const {
-    std::int64_t image = begin / shape.channels, channel = begin % shape.channels;
-    for (std::int64_t i = begin; i < end; ++i) {
-      write(image, channel, parameters(channel));
-      if (++channel == shape.channels) {
-        channel = 0;
-        ++image;
-      }
+    for (std::int64_t i = begin; i < end;) {
+      const std::int64_t image = i / shape.channels, channel = i % shape.channels;
+      const std::int64_t count = HWY_MIN(end - i, shape.channels - channel);
+      write_some(image, channel, static_cast<size_t>(count),
+                 {plan.mean + channel, plan.scale + channel, plan.offset + channel,
+                  plan.x_scale + channel, plan.constant + channel});
+      i += count;
     }
   }
 };

@@ -9,6 +9,7 @@
 #include "src/cpu/activation-inl.h"
 #include "src/cpu/channel_finish-inl.h"
 #include "src/cpu/moments-inl.h"
+#include "src/cpu/planes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
@@ -104,6 +105,54 @@ HWY_INLINE void write_plane(const X* x, Y* y, size_t n, const ChannelAffine& cha
   }
 }
 
+// The same for `count` planes that lie side by side in x and in y, n >= a block entries each, with
+// a shift, scale and offset each. A block runs on into the next plane, with either plane's numbers
+// in the lanes that are its own: planes of 7 x 7 fill whole vectors so, and stores are aligned.
+template <class X, class Y, Activation A, bool Stream>
+HWY_NOINLINE void write_planes(const X* x, Y* y, size_t n, size_t count, const float* shifts,
+                               const float* scales, const float* offsets) {
+  constexpr Layout L = kLayout<X>;
+  const DF d;
+  const size_t block = block_size(), total = n * count;
+  SideBySide planes(n, count);
+  const auto value = [&](VF v, VF shift, VF scale, VF offset) HWY_ATTR {
+    return activate<A>(hn::MulAdd(hn::Sub(v, shift), scale, offset));
+  };
+  VF shift = hn::Set(d, *shifts), scale = hn::Set(d, *scales), offset = hn::Set(d, *offsets);
+  VF a, b;
+  size_t length = first_piece(y, total);
+  for (size_t i = 0; i < total; i += length, length = HWY_MIN(block, total - i)) {
+    if (HWY_LIKELY(length == block)) {
+      load_block<L>(x + i, a, b);
+    } else {
+      load_block_n<L>(x + i, length, a, b);
+    }
+    if (HWY_LIKELY(planes.within(length))) {
+      a = value(a, shift, scale, offset);
+      b = value(b, shift, scale, offset);
+    } else {
+      const auto own_a = mask_a<L>(planes.left()), own_b = mask_b<L>(planes.left());
+      const size_t other = planes.cross(length);
+      const VF shift2 = hn::Set(d, shifts[other]), scale2 = hn::Set(d, scales[other]),
+               offset2 = hn::Set(d, offsets[other]);
+      a = value(a, hn::IfThenElse(own_a, shift, shift2), hn::IfThenElse(own_a, scale, scale2),
+                hn::IfThenElse(own_a, offset, offset2));
+      b = value(b, hn::IfThenElse(own_b, shift, shift2), hn::IfThenElse(own_b, scale, scale2),
+                hn::IfThenElse(own_b, offset, offset2));
+      shift = shift2;
+      scale = scale2;
+      offset = offset2;
+    }
+    if (HWY_UNLIKELY(length < block)) {
+      store_block_n<L>(a, b, y + i, length);
+    } else if constexpr (Stream && can_stream<X, Y>()) {
+      stream_block<L>(a, b, y + i);
+    } else {
+      store_block<L>(a, b, y + i);
+    }
+  }
+}
+
 template <class X, class Y, Activation A>
 struct PlaneForward {
   const ChannelForwardPlan& plan;
@@ -131,6 +180,21 @@ struct PlaneForward {
       write_plane<X, Y, A, true>(x(image, channel), y, n, affine, ahead);
     } else {
       write_plane<X, Y, A, false>(x(image, channel), y, n, affine, ahead);
+    }
+  }
+
+  // `count` planes of an image from `channel` on, with the numbers in these arrays.
+  void write_some(std::int64_t image, std::int64_t channel, size_t count, const float* shift,
+                  const float* scale, const float* offset) const {
+    if (side_by_side(n, xs, ys)) {
+      Y* y = static_cast<Y*>(problem.y.data) + ys.plane(shape, image, channel);
+      const auto write = plan.streams && whole_entries(y) ? write_planes<X, Y, A, true>
+                                                          : write_planes<X, Y, A, false>;
+      write(x(image, channel), y, n, count, shift, scale, offset);
+      return;
+    }
+    for (size_t k = 0; k < count; ++k) {
+      write(image, channel + static_cast<std::int64_t>(k), {shift[k], scale[k], offset[k]});
     }
   }
 
@@ -217,6 +281,13 @@ struct PlaneForward {
       const auto here = HWY_MIN(static_cast<size_t>(end - first), kFinishTile);
       parameters_of_sets(problem, first, here, shape.group, mean + set, rstd + set, shift, scale,
                          offset);
+      if (!far) {
+        write_some(image, first, here, shift, scale, offset);
+        const std::int64_t done = first + static_cast<std::int64_t>(here) - g * shape.group;
+        set = done / shape.group;
+        left = shape.group - done % shape.group;
+        continue;
+      }
       for (size_t k = 0; k < here; ++k) {
         if (!extreme[set]) {
           write(image, first + static_cast<std::int64_t>(k), {shift[k], scale[k], offset[k]});
@@ -241,13 +312,12 @@ struct PlaneForward {
     }
   }
   void apply(std::int64_t begin, std::int64_t end) const {
-    std::int64_t image = begin / shape.channels, channel = begin % shape.channels;
-    for (std::int64_t i = begin; i < end; ++i) {
-      write(image, channel, {plan.shift[channel], plan.scale[channel], plan.offset[channel]});
-      if (++channel == shape.channels) {
-        channel = 0;
-        ++image;
-      }
+    for (std::int64_t i = begin; i < end;) {
+      const std::int64_t image = i / shape.channels, channel = i % shape.channels;
+      const std::int64_t count = HWY_MIN(end - i, shape.channels - channel);
+      write_some(image, channel, static_cast<size_t>(count), plan.shift + channel,
+                 plan.scale + channel, plan.offset + channel);
+      i += count;
     }
   }
 };

@@ -9,6 +9,7 @@
 #include "src/cpu/channel_plan.h"
 #include "src/cpu/position_plan.h"
 #include "src/cpu/row_kernels.h"
+#include "src/cpu/tasks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/position.cc"

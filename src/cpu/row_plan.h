@@ -59,9 +59,7 @@ class RowCursor {
 
 struct ForwardPlan {
   const NormForward* problem = nullptr;
-  bool streams = false;            // outputs go past the cache, see streaming.h
-  std::int64_t rows_per_task = 1;  // of n; each with its g groups
-  std::int64_t tasks = 0;
+  bool streams = false;  // outputs go past the cache, see streaming.h
   // Weight + offset and bias as fp32, g rows of affine_stride floats in the kernel's element order;
   // null where there is nothing to multiply or add. A bias without a weight gets a weight of ones.
   const float* weight = nullptr;
