@@ -40,7 +40,7 @@ inline void channel_sums(const ChannelBackwardPlan& plan, std::int64_t begin, st
                  PlaneBackward<X, Y, activation.value>(plan).sums(begin, end);
                } else {
                  const ColumnBackward<X, Y, activation.value> columns(plan);
-                 for (std::int64_t b = begin; b < end; ++b) columns.sums(b);
+                 for (std::int64_t u = begin; u < end; ++u) columns.sums(u);
                }
              });
 }
@@ -55,7 +55,7 @@ inline void channel_gradients(const ChannelBackwardPlan& plan, std::int64_t begi
                  PlaneBackward<X, Y, activation.value>(plan).apply(begin, end);
                } else {
                  const ColumnBackward<X, Y, activation.value> columns(plan);
-                 for (std::int64_t b = begin; b < end; ++b) columns.apply(b);
+                 for (std::int64_t u = begin; u < end; ++u) columns.apply(u);
                }
              });
   if (plan.streams) finish_stream();
@@ -143,13 +143,16 @@ void for_groups(const ChannelShape& shape, Executor& executor, const Step& step)
   });
 }
 
-// dweight and dbias from the sums of all images.
-void write_affine(const ChannelBackwardPlan& plan, Executor& executor) {
-  const std::int64_t channels = plan.shape.channels;
+// dweight and dbias of channels first .. last-1 from the sums of all images.
+void write_affine(const ChannelBackwardPlan& plan, Executor& executor, std::int64_t first,
+                  std::int64_t last) {
   const auto write = HWY_DYNAMIC_DISPATCH(write_affine_gradients);
-  executor.parallel_for(ceil_div(channels, kParameterChannels), [&](std::int64_t index) {
-    write(plan, index * kParameterChannels, std::min(channels, (index + 1) * kParameterChannels));
+  for_ranges(executor, last - first, kParameterChannels, [&](std::int64_t begin, std::int64_t end) {
+    write(plan, first + begin, first + end);
   });
+}
+void write_affine(const ChannelBackwardPlan& plan, Executor& executor) {
+  write_affine(plan, executor, 0, plan.shape.channels);
 }
 
 // Columns of images that a core's cache holds: all steps of one after another.
@@ -161,7 +164,8 @@ void run_images(const ChannelBackwardPlan& plan, Executor& executor) {
   const auto prepare = HWY_DYNAMIC_DISPATCH(prepare_arguments);
   const auto finish = HWY_DYNAMIC_DISPATCH(finish_sums);
   executor.parallel_for(shape.images, [&](std::int64_t image) {
-    const std::int64_t begin = image * shape.blocks, end = begin + shape.blocks;
+    const std::int64_t units = shape.blocks * shape.tiles;
+    const std::int64_t begin = image * units, end = begin + units;
     prepare(plan, image, 0, groups);
     sums(plan, begin, end);
     finish(plan, image, 0, groups);
@@ -170,25 +174,22 @@ void run_images(const ChannelBackwardPlan& plan, Executor& executor) {
   if (wants_affine(*plan.problem)) write_affine(plan, executor);
 }
 
-// The same for the planes that some channels have in all images.
+// The same for what some channels have in all images.
 void run_channels(const ChannelBackwardPlan& plan, Executor& executor, std::int64_t together) {
   const ChannelShape& shape = plan.shape;
   const auto sums = HWY_DYNAMIC_DISPATCH(channel_sums);
   const auto gradients = HWY_DYNAMIC_DISPATCH(channel_gradients);
   const auto prepare = HWY_DYNAMIC_DISPATCH(prepare_arguments);
   const auto finish = HWY_DYNAMIC_DISPATCH(finish_sums);
-  const auto write = HWY_DYNAMIC_DISPATCH(write_affine_gradients);
-  for_ranges(executor, shape.channels, together, [&](std::int64_t begin, std::int64_t end) {
-    const auto in_images = [&](auto step) {
-      for (std::int64_t i = 0; i < shape.images; ++i) {
-        step(plan, i * shape.channels + begin, i * shape.channels + end);
-      }
-    };
-    prepare(plan, 0, begin, end);
-    in_images(sums);
-    finish(plan, 0, begin, end);
-    if (wants_affine(*plan.problem)) write(plan, begin, end);
-    if (plan.problem->dx.data) in_images(gradients);
+  for_ranges(executor, shape.units_per_part(), together, [&](std::int64_t begin, std::int64_t end) {
+    const auto [first, last] = shape.channels_of_units(begin, end);
+    prepare(plan, 0, first, last);
+    in_parts(shape, begin, end, [&](std::int64_t from, std::int64_t to) { sums(plan, from, to); });
+    finish(plan, 0, first, last);
+    if (wants_affine(*plan.problem)) write_affine(plan, serial_executor(), first, last);
+    if (plan.problem->dx.data == nullptr) return;
+    in_parts(shape, begin, end,
+             [&](std::int64_t from, std::int64_t to) { gradients(plan, from, to); });
   });
 }
 
@@ -198,8 +199,7 @@ void run_steps(const ChannelBackwardPlan& plan, Executor& executor) {
   const ChannelShape& shape = plan.shape;
   const bool planes = shape.layout == ChannelLayout::plane;
   const auto element = static_cast<std::int64_t>(size_of(plan.problem->x.dtype));
-  const std::int64_t units =
-      planes ? shape.images * shape.channels : shape.block_sets() * shape.blocks;
+  const std::int64_t units = shape.block_sets() * shape.parts_per_set() * shape.units_per_part();
   const auto in_tasks = [&](auto task) {
     for_ranges(executor, units, planes ? kTaskBytes / (shape.positions * element) : 1,
                [&](std::int64_t begin, std::int64_t end) { task(plan, begin, end); });
@@ -232,9 +232,8 @@ void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
   const bool images =
       plan.wants_sums && fits_cache(shape, size_of(problem.x.dtype) + size_of(problem.dy.dtype));
   const std::int64_t together =
-      plan.wants_sums
-          ? channels_together(shape, size_of(problem.x.dtype) + size_of(problem.dy.dtype))
-          : 0;
+      plan.wants_sums ? units_together(shape, size_of(problem.x.dtype) + size_of(problem.dy.dtype))
+                      : 0;
   const bool once = images || together > 0 || whole_sets(plan) || !plan.wants_sums;
   plan.streams = problem.dx.data != problem.dy.data &&
                  worth_streaming(once ? Traffic::backward : Traffic::steps, elements * element);

@@ -32,14 +32,14 @@ inline void plane_whole_sets(const ChannelForwardPlan& plan, std::int64_t begin,
   if (plan.streams) finish_stream();
 }
 
-// Moments of planes, or of blocks of columns; y without an activation stands for any.
+// Moments of planes, or of tiles of columns; y without an activation stands for any.
 template <class X>
 void moments_of(const ChannelForwardPlan& plan, std::int64_t begin, std::int64_t end) {
   if (plan.shape.layout == ChannelLayout::plane) {
     return PlaneForward<X, X, Activation::none>(plan).moments(begin, end);
   }
   const ColumnForward<X, X, Activation::none> columns(plan);
-  for (std::int64_t b = begin; b < end; ++b) columns.moments(b);
+  for (std::int64_t u = begin; u < end; ++u) columns.moments(u);
 }
 inline void channel_moments(const ChannelForwardPlan& plan, std::int64_t begin, std::int64_t end) {
   switch (plan.problem->x.dtype) {
@@ -63,7 +63,7 @@ inline void channel_apply(const ChannelForwardPlan& plan, std::int64_t begin, st
                  PlaneForward<X, Y, activation.value>(plan).apply(begin, end);
                } else {
                  const ColumnForward<X, Y, activation.value> columns(plan);
-                 for (std::int64_t b = begin; b < end; ++b) columns.apply(b);
+                 for (std::int64_t u = begin; u < end; ++u) columns.apply(u);
                }
              });
   if (plan.streams) finish_stream();
@@ -152,28 +152,29 @@ void run_images(const ChannelForwardPlan& plan, Executor& executor) {
   const auto finish = HWY_DYNAMIC_DISPATCH(finish_sets);
   const auto apply = HWY_DYNAMIC_DISPATCH(channel_apply);
   executor.parallel_for(shape.images, [&](std::int64_t image) {
-    const std::int64_t begin = image * shape.blocks, end = begin + shape.blocks;
+    const std::int64_t units = shape.blocks * shape.tiles;
+    const std::int64_t begin = image * units, end = begin + units;
     moments(plan, begin, end);
     finish(plan, image, 0, groups);
     apply_units(plan, image * groups, (image + 1) * groups, [&] { apply(plan, begin, end); });
   });
 }
 
-// The same for the planes that some channels have in all images.
+// The same for what some channels have in all images.
 void run_channels(const ChannelForwardPlan& plan, Executor& executor, std::int64_t together) {
   const ChannelShape& shape = plan.shape;
   const auto moments = HWY_DYNAMIC_DISPATCH(channel_moments);
   const auto finish = HWY_DYNAMIC_DISPATCH(finish_sets);
   const auto apply = HWY_DYNAMIC_DISPATCH(channel_apply);
-  for_ranges(executor, shape.channels, together, [&](std::int64_t begin, std::int64_t end) {
-    const auto in_images = [&](auto step) {
-      for (std::int64_t i = 0; i < shape.images; ++i) {
-        step(plan, i * shape.channels + begin, i * shape.channels + end);
-      }
-    };
-    in_images(moments);
-    finish(plan, 0, begin, end);
-    apply_units(plan, begin, end, [&] { in_images(apply); });
+  for_ranges(executor, shape.units_per_part(), together, [&](std::int64_t begin, std::int64_t end) {
+    const auto [first, last] = shape.channels_of_units(begin, end);
+    in_parts(shape, begin, end,
+             [&](std::int64_t from, std::int64_t to) { moments(plan, from, to); });
+    finish(plan, 0, first, last);
+    apply_units(plan, first, last, [&] {
+      in_parts(shape, begin, end,
+               [&](std::int64_t from, std::int64_t to) { apply(plan, from, to); });
+    });
   });
 }
 
@@ -182,8 +183,7 @@ void run_steps(const ChannelForwardPlan& plan, Executor& executor) {
   const ChannelShape& shape = plan.shape;
   const bool planes = shape.layout == ChannelLayout::plane;
   const std::int64_t bytes = shape.positions * static_cast<std::int64_t>(size_of(problem.x.dtype));
-  const std::int64_t units =
-      planes ? shape.images * shape.channels : shape.block_sets() * shape.blocks;
+  const std::int64_t units = shape.block_sets() * shape.parts_per_set() * shape.units_per_part();
   const auto in_tasks = [&](auto task) {
     for_ranges(executor, units, planes ? kTaskBytes / bytes : 1,
                [&](std::int64_t begin, std::int64_t end) { task(plan, begin, end); });
@@ -212,7 +212,7 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
   const bool images = fits_cache(shape, size_of(problem.x.dtype)) && problem.given_mean == nullptr;
   const bool whole = whole_sets(problem, shape);
   const std::int64_t together =
-      problem.given_mean == nullptr ? channels_together(shape, size_of(problem.x.dtype)) : 0;
+      problem.given_mean == nullptr ? units_together(shape, size_of(problem.x.dtype)) : 0;
   // Evaluation reads x once, too.
   const bool once = images || whole || together > 0 || problem.given_mean != nullptr;
   plan.streams = problem.y.data != problem.x.data &&

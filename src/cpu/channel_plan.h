@@ -46,10 +46,12 @@ struct ChannelShape {
   std::int64_t group = 1;      // c
   bool pool_n = false;
 
-  // Columns: rows (positions) of a block, which one task walks; blocks of an image, or of the whole
-  // batch where pool_n.
+  // Columns: rows (positions) of a block, and blocks of an image, or of the whole batch where
+  // pool_n; channels of a tile, and tiles of a row. A task walks a tile of a block.
   std::int64_t rows_per_block = 0;
   std::int64_t blocks = 0;
+  std::int64_t tile = 1;
+  std::int64_t tiles = 1;
 
   std::int64_t sets_per_image() const { return channels / group; }
   // Images that parameters differ between.
@@ -59,6 +61,16 @@ struct ChannelShape {
   // Parts whose sums make a set's: blocks of columns, or the images' planes.
   std::int64_t parts_per_set() const {
     return layout == ChannelLayout::column ? blocks : pool_n ? images : 1;
+  }
+  // What moments and y are taken by: planes, or tiles of blocks; those of one part of a set.
+  std::int64_t units_per_part() const { return layout == ChannelLayout::plane ? channels : tiles; }
+  struct Range {
+    std::int64_t first, last;
+  };
+  // The channels of units begin .. end-1 of a part.
+  Range channels_of_units(std::int64_t begin, std::int64_t end) const {
+    if (layout == ChannelLayout::plane) return {begin, end};
+    return {begin * tile, end * tile < channels ? end * tile : channels};
   }
   std::int64_t rows_of_part(std::int64_t part) const {
     if (layout == ChannelLayout::plane) return positions;
@@ -108,10 +120,20 @@ struct ChannelStrides {
   }
 };
 
-// Planes whose statistics pool the images too (batch_norm), where a core's private cache holds what
-// one channel has in all images, `element_bytes` an element: so many channels a task takes through
-// all steps, and the data are read from memory once. 0: not here. The bits are those of the steps.
-std::int64_t channels_together(const ChannelShape& shape, std::size_t element_bytes);
+// Where statistics pool the images too (batch_norm) and a core's private cache holds what a plane's
+// channel, or a tile of columns, has in all of them, `element_bytes` an element: so many of those a
+// task takes through all steps; the data are read from memory once, and no step waits for the
+// others' last. 0: not here. The bits are those of the steps.
+std::int64_t units_together(const ChannelShape& shape, std::size_t element_bytes);
+
+// Calls step(begin, end) with the place of units begin .. end-1 of each part, where pool_n.
+template <class Step>
+void in_parts(const ChannelShape& shape, std::int64_t begin, std::int64_t end, const Step& step) {
+  const std::int64_t units = shape.units_per_part();
+  for (std::int64_t part = 0; part < shape.parts_per_set(); ++part) {
+    step(part * units + begin, part * units + end);
+  }
+}
 
 // Why the views of both directions are declined in a layout; null: they are not.
 const char* decline_channels(const NormView& view, ChannelLayout layout, DType x);

@@ -42,6 +42,17 @@ HWY_INLINE void for_each_block(size_t channels, const Step& step) {
   if (at < channels) step(at, channels - at, std::false_type());
 }
 
+struct ChannelRange {
+  size_t first, last;
+};
+
+// Channels of a tile of a block.
+HWY_INLINE ChannelRange channels_of(const ChannelShape& shape, std::int64_t unit) {
+  const std::int64_t first = unit % shape.tiles * shape.tile;
+  return {static_cast<size_t>(first),
+          static_cast<size_t>(HWY_MIN(first + shape.tile, shape.channels))};
+}
+
 // ---- Forward
 
 // Adds `Rows` rows to the sums of (x - shift) and of its square, channel by channel. The arrays
@@ -195,38 +206,40 @@ struct ColumnForward {
         xs(problem.x.strides, shape),
         ys(problem.y.strides, shape) {}
 
-  // Block b, counted through sets.
-  void moments(std::int64_t b) const {
+  // A tile of a block, blocks counted through sets.
+  void moments(std::int64_t unit) const {
+    const std::int64_t b = unit / shape.tiles;
     const std::int64_t set = b / shape.blocks;
     const std::int64_t begin = b % shape.blocks * shape.rows_per_block;
     const std::int64_t end = HWY_MIN(begin + shape.rows_per_block, shape.rows_per_set());
     const ColumnRows<X> rows{static_cast<const X*>(problem.x.data), shape, xs, set};
-    const auto channels = static_cast<size_t>(shape.channels);
-    for (size_t c = 0; c < channels; c += kChannelTile) {
-      column_moments(rows, begin, end, c, HWY_MIN(channels - c, kChannelTile),
-                     problem.parameters.eps,
+    const auto [first, last] = channels_of(shape, unit);
+    for (size_t c = first; c < last; c += kChannelTile) {
+      column_moments(rows, begin, end, c, HWY_MIN(last - c, kChannelTile), problem.parameters.eps,
                      plan.part_mean + b * shape.channels + static_cast<std::int64_t>(c),
                      plan.part_m2 + b * shape.channels + static_cast<std::int64_t>(c));
     }
   }
 
-  void apply(std::int64_t b) const {
+  void apply(std::int64_t unit) const {
     if (plan.streams && aligned_columns<Y>(problem.y.data, ys)) {
-      write<true>(b);
+      write<true>(unit);
     } else {
-      write<false>(b);
+      write<false>(unit);
     }
   }
 
   template <bool Stream>
-  void write(std::int64_t b) const {
+  void write(std::int64_t unit) const {
+    const std::int64_t b = unit / shape.tiles;
     const std::int64_t set = b / shape.blocks;
     const std::int64_t begin = b % shape.blocks * shape.rows_per_block;
     const std::int64_t end = HWY_MIN(begin + shape.rows_per_block, shape.rows_per_set());
-    const auto* x = static_cast<const X*>(problem.x.data);
-    auto* y = static_cast<Y*>(problem.y.data);
-    const auto channels = static_cast<size_t>(shape.channels);
-    const std::int64_t at = set * padded(shape.channels);
+    const auto [first, last] = channels_of(shape, unit);
+    const auto* x = static_cast<const X*>(problem.x.data) + first;
+    auto* y = static_cast<Y*>(problem.y.data) + first;
+    const size_t channels = last - first;
+    const size_t at = static_cast<size_t>(set * padded(shape.channels)) + first;
     const X* from[kRowsTogether];
     Y* to[kRowsTogether];
     std::int64_t r = begin;
@@ -343,14 +356,14 @@ struct ColumnBackward {
         dys(problem.dy.strides, shape),
         dxs(problem.dx.strides, shape) {}
 
-  void sums(std::int64_t b) const {
-    const auto channels = static_cast<size_t>(shape.channels);
-    for (size_t c = 0; c < channels; c += kChannelTile) {
-      sums_of_tile(b, c, HWY_MIN(channels - c, kChannelTile));
+  void sums(std::int64_t unit) const {
+    const auto [first, last] = channels_of(shape, unit);
+    for (size_t c = first; c < last; c += kChannelTile) {
+      sums_of_channels(unit / shape.tiles, c, HWY_MIN(last - c, kChannelTile));
     }
   }
 
-  void sums_of_tile(std::int64_t b, size_t channel, size_t channels) const {
+  void sums_of_channels(std::int64_t b, size_t channel, size_t channels) const {
     const std::int64_t set = b / shape.blocks;
     const std::int64_t begin = b % shape.blocks * shape.rows_per_block;
     const std::int64_t end = HWY_MIN(begin + shape.rows_per_block, shape.rows_per_set());
@@ -385,38 +398,40 @@ struct ColumnBackward {
     }
   }
 
-  void apply(std::int64_t b) const {
+  void apply(std::int64_t unit) const {
     if (plan.streams && aligned_columns<X>(problem.dx.data, dxs)) {
-      write<true>(b);
+      write<true>(unit);
     } else {
-      write<false>(b);
+      write<false>(unit);
     }
   }
 
   template <bool Stream>
-  void write(std::int64_t b) const {
+  void write(std::int64_t unit) const {
+    const std::int64_t b = unit / shape.tiles;
     const std::int64_t set = b / shape.blocks;
     const std::int64_t begin = b % shape.blocks * shape.rows_per_block;
     const std::int64_t end = HWY_MIN(begin + shape.rows_per_block, shape.rows_per_set());
     const ColumnRows<X> x{static_cast<const X*>(problem.x.data), shape, xs, set};
     const ColumnRows<Y> dy{static_cast<const Y*>(problem.dy.data), shape, dys, set};
-    auto* dx = static_cast<X*>(problem.dx.data);
-    const auto channels = static_cast<size_t>(shape.channels);
-    const auto parameters = static_cast<size_t>(set * padded(shape.channels));
+    const auto [first, last] = channels_of(shape, unit);
+    auto* dx = static_cast<X*>(problem.dx.data) + first;
+    const size_t channels = last - first;
+    const size_t parameters = static_cast<size_t>(set * padded(shape.channels)) + first;
     const X* rows[kRowsTogether];
     const Y* dy_rows[kRowsTogether];
     X* to[kRowsTogether];
     std::int64_t r = begin;
     for (; r + kRowsTogether <= end; r += kRowsTogether) {
-      x.template gather<kRowsTogether>(r, 0, rows);
-      dy.template gather<kRowsTogether>(r, 0, dy_rows);
+      x.template gather<kRowsTogether>(r, first, rows);
+      dy.template gather<kRowsTogether>(r, first, dy_rows);
       for (int i = 0; i < kRowsTogether; ++i) to[i] = dx + dxs.row(shape, set, r + i);
       write_gradient_rows<kRowsTogether, X, Y, A, Stream>(plan, rows, dy_rows, to, parameters,
                                                           channels);
     }
     for (; r < end; ++r) {
-      x.template gather<1>(r, 0, rows);
-      dy.template gather<1>(r, 0, dy_rows);
+      x.template gather<1>(r, first, rows);
+      dy.template gather<1>(r, first, dy_rows);
       to[0] = dx + dxs.row(shape, set, r);
       write_gradient_rows<1, X, Y, A, false>(plan, rows, dy_rows, to, parameters, channels);
     }

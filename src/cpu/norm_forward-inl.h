@@ -230,31 +230,40 @@ struct RowBatch {
   size_t count = 0;
 };
 
-// Rows to a batch. Many hide the latency of short rows' reductions; but every row of a batch is
-// waited for before the next batch's fetch begins, which costs from 512 bytes on in f32 (4096 x 256
-// layer_norm: 174 us by sixteens, 145 by fours) and later in 16 bits, where converting takes longer
-// than fetching. Past 2 KB a row's passes are long against its reductions (4096 x 1024 f32: 672 us
-// by fours, 570 to 630 one by one).
+// Rows that one call works out the statistics of, at most: the length of a row alone decides, since
+// the bits hang on it. Many hide the latency of short rows' reductions; longer than 4 KB, a row's
+// passes are long against them.
 template <class X>
-size_t batch_rows(size_t n) {
+size_t statistics_rows(size_t n) {
   constexpr size_t kShortRow = sizeof(X) == 4 ? 256 : 1024;
-  constexpr size_t kLongRow = 2 * 1024;
+  constexpr size_t kLongRow = 4 * 1024;
   if (n * sizeof(X) <= kShortRow) return kLanes;
   return n * sizeof(X) <= kLongRow ? kFewRows : 1;
 }
 
+// Rows to a batch, no more than that. Every row of a batch is waited for before the next batch's
+// fetch begins, which costs from 512 bytes on in f32 (4096 x 256 layer_norm: 174 us by sixteens,
+// 145 by fours) and later in 16 bits, where converting takes longer than fetching. Past 2 KB rows
+// go by fours only where the caches hold all of them (layer_norm f32, 64 x 768, one thread: 6.8 us
+// by fours, 7.8 one by one; 4096 x 1024: 1236 and 1133).
+template <class X>
+size_t batch_rows(size_t n, bool in_cache) {
+  constexpr size_t kFetchedRow = 2 * 1024;
+  return n * sizeof(X) <= kFetchedRow || in_cache ? statistics_rows<X>(n) : 1;
+}
+
 template <class X, class Y, Affine A, bool Round, bool Center>
-void forward_batch(const ForwardPlan& plan, const RowBatch<X, Y>& batch, size_t rows,
-                   std::intptr_t ahead) {
+void forward_batch(const ForwardPlan& plan, const RowBatch<X, Y>& batch, std::intptr_t ahead) {
   const NormForward& problem = *plan.problem;
   const auto c = static_cast<size_t>(problem.view.c);
   const auto n = static_cast<size_t>(problem.view.stats_c);
   const double eps = problem.parameters.eps;
   RowStatistics statistics[kLanes];
   unsigned alone = 1;
-  if (rows == kLanes && kLanes > 1) {
+  const size_t most = statistics_rows<X>(n);
+  if (most == kLanes && kLanes > 1) {
     alone = batch_statistics<X, Center, kLanes>(batch.x, batch.count, n, eps, statistics);
-  } else if (rows > 1) {
+  } else if (most > 1) {
     alone = batch_statistics<X, Center, kFewRows>(batch.x, batch.count, n, eps, statistics);
   }
   for (size_t r = 0; r < batch.count; ++r) {
@@ -346,7 +355,7 @@ void forward_rows(const ForwardPlan& plan, std::int64_t begin, std::int64_t end)
   const void* data = sums ? problem.sum.data : problem.x.data;
   const NormStrides& strides = sums ? problem.sum.strides : problem.x.strides;
   RowCursor<2> cursor(view, {&strides, &problem.y.strides}, begin);
-  const size_t rows = batch_rows<X>(static_cast<size_t>(view.stats_c));
+  const size_t rows = batch_rows<X>(static_cast<size_t>(view.stats_c), plan.in_cache);
   const std::intptr_t ahead = next_row<X>(view, strides) * static_cast<std::intptr_t>(rows);
   RowBatch<X, Y> batch;
   for (std::int64_t n = begin; n < end; ++n, cursor.next()) {
@@ -358,7 +367,7 @@ void forward_rows(const ForwardPlan& plan, std::int64_t begin, std::int64_t end)
       batch.g[r] = g;
       batch.index[r] = n * view.g + g;
       if (batch.count < rows && (n + 1 < end || g + 1 < view.g)) continue;
-      forward_batch<X, Y, A, Round, Center>(plan, batch, rows, ahead);
+      forward_batch<X, Y, A, Round, Center>(plan, batch, ahead);
       batch.count = 0;
     }
   }

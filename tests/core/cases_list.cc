@@ -218,6 +218,17 @@ void add_channel_cases(std::vector<Case>& list, Op op, DType dtype) {
     c.running = Running::updated;
     add(list, c);
   }
+  // More channels than a task takes, and tiles of them; planes across whose borders blocks run.
+  for (const std::vector<std::int64_t>& sizes :
+       {std::vector<std::int64_t>{3, 2100, 3}, {70, 300}, {130, 140}, {2, 150, 49}}) {
+    for (const Layout layout : {Layout::contiguous, Layout::channels_last}) {
+      Case c = image(op, sizes, dtype, turn);
+      c.layout = layout;
+      add(list, c);
+      channel_changes()[turn++ % channel_changes().size()](c);
+      add(list, c);
+    }
+  }
   Case unsaved = image(op, {2, 8, 9}, dtype, 1);
   unsaved.statistics = false;
   add(list, unsaved);
