@@ -116,8 +116,11 @@ struct Output {
 
 void check_memory_of(const char* op, std::span<const Output> outputs,
                      std::span<const Named> inputs) {
-  for (const Named& input : inputs) check_memory(op, input.name, input.tensor);
-  for (const Output& output : outputs) check_memory(op, output.arg.name, output.arg.tensor);
+  const auto memory = [op](const Named& arg) {
+    if (arg.tensor.given()) check_memory(op, arg.name, arg.tensor);
+  };
+  for (const Named& input : inputs) memory(input);
+  for (const Output& output : outputs) memory(output.arg);
   const auto clash = [&](const Named& output, const Named& other) {
     fail(op, std::string(output.name) + " to share no memory with " + other.name,
          "tensors that overlap");
@@ -125,10 +128,11 @@ void check_memory_of(const char* op, std::span<const Output> outputs,
   constexpr std::size_t kMost = 16;
   std::array<MemoryRange, kMost> input_ranges, output_ranges;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    input_ranges[i] = memory_range(inputs[i].tensor);
+    if (inputs[i].tensor.given()) input_ranges[i] = memory_range(inputs[i].tensor);
   }
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const ConstTensor& tensor = outputs[i].arg.tensor;
+    if (!tensor.given()) continue;
     const MemoryRange range = output_ranges[i] = memory_range(tensor);
     if (range.begin == range.end) continue;
     if (!contiguous(tensor) && may_overlap_itself(tensor)) {

@@ -9,6 +9,10 @@ namespace omninorm::internal {
 
 Workspace::Workspace(const char* op, const char* call, std::size_t bytes, const Context& context) {
   if (bytes == 0) return;
+  if (context.workspace.empty() && bytes <= kNear) {
+    memory_ = near_;
+    return;
+  }
   if (context.workspace.empty()) {
     own_.reset(new (std::align_val_t{kAlignment}) std::byte[bytes]);
     memory_ = own_.get();

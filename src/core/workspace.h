@@ -1,4 +1,5 @@
-// Scratch memory of one call: the caller's workspace, or an allocation where none was given.
+// Scratch memory of one call: the caller's workspace, or where none was given its own, which for
+// small calls is on the stack: an allocation takes as long as a norm of 768 entries.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +24,9 @@ class Workspace {
   // Throws Error where the context's workspace is too small, which names `<op>_<call>_workspace()`.
   Workspace(const char* op, const char* call, std::size_t bytes, const Context& context);
 
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
   std::byte* memory() const { return memory_; }  // aligned to kAlignment
 
  private:
@@ -31,8 +35,11 @@ class Workspace {
       ::operator delete[](memory, std::align_val_t{kAlignment});
     }
   };
+  static constexpr std::size_t kNear = 8 * 1024;
+
   std::unique_ptr<std::byte[], Delete> own_;
   std::byte* memory_ = nullptr;
+  alignas(kAlignment) std::byte near_[kNear];
 };
 
 }  // namespace omninorm::internal

@@ -90,7 +90,12 @@ std::int64_t units_together(const ChannelShape& shape, std::size_t element_bytes
   constexpr std::int64_t kFewestPlaneTasks = 16;
   if (!planes) return std::max<std::int64_t>(1, kColumnTaskBytes / bytes);
   const std::int64_t most = std::min(shape.channels / kFewestPlaneTasks, kParameterChannels);
-  return most > 0 ? std::clamp<std::int64_t>(kPlaneTaskBytes / bytes, 1, most) : 0;
+  if (most == 0) return 0;
+  const std::int64_t together = std::clamp<std::int64_t>(kPlaneTaskBytes / bytes, 1, most);
+  // Shorter runs share their cache lines with other tasks' (100000 x 64 x 2).
+  constexpr std::int64_t kShortestRun = 512;
+  const std::int64_t run = together * shape.positions * static_cast<std::int64_t>(element_bytes);
+  return run >= kShortestRun ? together : 0;
 }
 
 const char* decline_channels(const NormView& view, ChannelLayout layout, DType x) {

@@ -267,8 +267,8 @@ HWY_INLINE void store_block(VF a, VF b, T* p) {
   }
 }
 
-// Past the cache, for 64-byte aligned p: the line is written without being read first. Only for
-// what can_stream says; finish_stream() before another thread reads.
+// Past the cache, for p aligned to a block or to 64 bytes: the line is written without being read
+// first. Only for what can_stream says; finish_stream() before another thread reads.
 template <Layout L, class T>
 HWY_INLINE void stream_block(VF a, VF b, T* p) {
   const DF d;
@@ -276,8 +276,8 @@ HWY_INLINE void stream_block(VF a, VF b, T* p) {
   if constexpr (std::is_same_v<T, bfloat16>) {
     hn::Stream(pack_bf16(a, b), DU16(), bits_of(p));
   } else if constexpr (std::is_same_v<T, float16>) {
-    hn::Stream(demote_f16(a), DU16Half(), bits_of(p));
-    hn::Stream(demote_f16(b), DU16Half(), bits_of(p) + N);
+    // Whole: what is less than 16 bytes, as half a block of SSE4's is, Stream would round up.
+    hn::Stream(hn::Combine(DU16(), demote_f16(b), demote_f16(a)), DU16(), bits_of(p));
   } else {
     hn::Stream(a, d, p);
     hn::Stream(b, d, p + N);

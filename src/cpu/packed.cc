@@ -27,7 +27,7 @@ HWY_EXPORT(packed_add);
 
 // Bytes of x and y, or x, dy and dx, of a task.
 constexpr std::int64_t kTaskBytes = 64 * 1024;
-// Sums for dweight and dbias are kept by task: at most so many, of so many periods at least.
+// Sums for dweight and dbias are kept by task: at most so many, of about so many periods at least.
 constexpr std::int64_t kMaxSums = 64;
 constexpr std::int64_t kMinPeriods = 16;
 // A period's weights, and its sums, stay in the core's first cache.
@@ -153,7 +153,8 @@ PackedShape backward_shape(const NormBackward& problem, bool with_sums) {
 }
 
 bool two_levels(const PackedShape& shape) {
-  return shape.groups_per_task > shape.period * kRowsPerFine;
+  constexpr std::int64_t kFewestLanes = 4;  // of all targets: the workspace is one for all
+  return shape.groups_per_task > (shape.one_group() ? kFewestLanes : shape.period) * kRowsPerFine;
 }
 
 std::size_t workspace(const NormBackward& problem) {

@@ -183,7 +183,9 @@ void packed_backward_groups(const PackedBackwardPlan& plan, std::int64_t task, s
   if (coarse) std::memset(coarse, 0, bytes);
   const auto* means = static_cast<const float*>(problem.mean);
   const auto* rstds = static_cast<const float*>(problem.rstd);
-  const std::int64_t fine = plan.shape.period * kRowsPerFine;
+  // Additions to a lane before its sum is moved: kRowsPerFine.
+  const std::int64_t fine =
+      (plan.shape.one_group() ? static_cast<std::int64_t>(kN) : plan.shape.period) * kRowsPerFine;
   PackedOperand<const X, C> xs(static_cast<const X*>(problem.x.data), plan.side_by_side);
   PackedOperand<const X, C> dys(static_cast<const X*>(problem.dy.data), plan.side_by_side);
   PackedOperand<X, C> dxs(static_cast<X*>(problem.dx.data), plan.side_by_side);

@@ -116,7 +116,7 @@ void affine_gradient(const NormBackward& problem, std::int64_t g, std::int64_t c
 
 void run(const NormBackward& problem, Executor&, std::byte*) {
   const NormView& view = problem.view;
-  if (problem.dweight != nullptr || problem.dbias != nullptr) {
+  if (view.c > 0 && (problem.dweight != nullptr || problem.dbias != nullptr)) {
     // Before dx, which may be written over dy.
     for (std::int64_t g = 0; g < view.g; ++g) {
       for (std::int64_t c = 0; c < view.c; ++c) affine_gradient(problem, g, c);

@@ -205,7 +205,7 @@ void add_channel_cases(std::vector<Case>& list, Op op, DType dtype) {
   }
   for (const Change& change : channel_changes()) {
     for (const std::vector<std::int64_t>& sizes :
-         {std::vector<std::int64_t>{3, 6, 4, 5}, {5, 12}, {2, 4, 2, 3, 3}}) {
+         {std::vector<std::int64_t>{3, 6, 7, 7}, {5, 140}, {2, 16, 3, 1, 3}}) {
       Case c = image(op, sizes, dtype, turn++);
       change(c);
       add(list, c);
@@ -218,14 +218,17 @@ void add_channel_cases(std::vector<Case>& list, Op op, DType dtype) {
     c.running = Running::updated;
     add(list, c);
   }
-  // More channels than a task takes, and tiles of them; planes across whose borders blocks run.
+  // Planes across whose borders blocks run; for batch_norm more channels than a task takes, and
+  // tiles of blocks of them.
   for (const std::vector<std::int64_t>& sizes :
-       {std::vector<std::int64_t>{3, 2100, 3}, {70, 300}, {130, 140}, {2, 150, 49}}) {
+       {std::vector<std::int64_t>{2, 150, 49}, {3, 2100, 3}, {70, 300}, {128, 600}, {136, 500}}) {
+    if (sizes[1] > 150 && op != Op::batch_norm) continue;
     for (const Layout layout : {Layout::contiguous, Layout::channels_last}) {
       Case c = image(op, sizes, dtype, turn);
       c.layout = layout;
       add(list, c);
       channel_changes()[turn++ % channel_changes().size()](c);
+      c.layout = layout;
       add(list, c);
     }
   }

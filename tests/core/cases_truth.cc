@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "src/core/element.h"
 #include "tests/core/cases.h"
@@ -171,10 +172,19 @@ void append_running(const Case& c, const Tensors& tensors, const std::vector<Row
       mean.variance += unbiased * row.variance / Real(images);
       mean.variance_error += unbiased * row.variance_error / Real(images);
     }
-    append(truth.running_mean, kept, (1 - m) * tensors.running_mean_before[i] + m * mean.mean,
-           m * mean.mean_error);
-    append(truth.running_var, kept, (1 - m) * tensors.running_var_before[i] + m * mean.variance,
-           m * mean.variance_error);
+    // The average is taken in double: 1 - m, two products and a sum, and the factor n / (n - 1).
+    const auto average = [&](double before, Real now, Real error) {
+      const Real old_part = (1 - m) * static_cast<Real>(before), new_part = m * now;
+      const Real arithmetic =
+          changes ? 4 * Real(0x1p-53) * (std::abs(old_part) + std::abs(new_part)) : 0;
+      return std::pair(old_part + new_part, m * error + arithmetic);
+    };
+    const auto [running_mean, mean_error] =
+        average(tensors.running_mean_before[i], mean.mean, mean.mean_error);
+    append(truth.running_mean, kept, running_mean, mean_error);
+    const auto [running_var, var_error] =
+        average(tensors.running_var_before[i], mean.variance, mean.variance_error);
+    append(truth.running_var, kept, running_var, var_error);
   }
 }
 

@@ -65,6 +65,15 @@ TEST(EmptyTensors, TakeNoTimeWhateverTheirOtherSizes) {
                       .y = {out, {kMany, 2, 0}},
                       .mean = {mean, {2}},
                       .rstd = {rstd, {2}}});
+  EXPECT_EQ(mean[1], 0);
+  EXPECT_GT(rstd[1], 0);
+  group_norm_backward({.x = {none, {0, 0, 5}},
+                       .mean = {none, {0, kMany}},
+                       .rstd = {none, {0, kMany}},
+                       .dy = {none, {0, 0, 5}},
+                       .dx = {out, {0, 0, 5}},
+                       .dbias = {out, {0}}},
+                      {.num_groups = kMany});
   const ConstTensor channels = Tensor(values, {2});
   for (const bool by_group : {false, true}) {
     const std::int64_t images = by_group ? 0 : kMany, pixels = by_group ? kMany : 0;
