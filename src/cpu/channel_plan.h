@@ -123,7 +123,8 @@ struct ChannelStrides {
 // Where statistics pool the images too (batch_norm) and a core's private cache holds what a plane's
 // channel, or a tile of columns, has in all of them, `element_bytes` an element: so many of those a
 // task takes through all steps; the data are read from memory once, and no step waits for the
-// others' last. 0: not here. The bits are those of the steps.
+// others' last. 0: not here. The bits are those of the steps (but in place beside
+// sets that the reference takes, as docs/norms.md says).
 std::int64_t units_together(const ChannelShape& shape, std::size_t element_bytes);
 
 // Calls step(begin, end) with the place of units begin .. end-1 of each part, where pool_n.
