@@ -58,6 +58,7 @@ constexpr const char* kDescription =
     "\n"
     "  /limit     copy's time over ours: 1.00 is the speed of memory\n"
     "  /PyTorch   PyTorch's time over ours: 2.00 is twice as fast; /oneDNN likewise\n"
+    "  /kernel    our time over that of the kernel alone, for one row\n"
     "  /separate  our time over that of an addition and then our norm\n"
     "  fresh      with results in memory that was never touched\n"
     "  ~          the copy itself did not hold still: do not trust this line\n";

@@ -6,6 +6,8 @@
 
 #include "bench/machine.h"
 #include "omninorm/dtype.h"
+#include "src/core/kernel_list.h"
+#include "src/core/norm_build.h"
 
 namespace omninorm::bench {
 namespace {
@@ -216,6 +218,38 @@ Side library_side(const Problem& problem, Executor& executor) {
   return side(
       "omninorm", [=, &executor] { calls.backward(call, context(executor, memory->workspace)); },
       call);
+}
+
+std::vector<Side> kernel_sides(const Problem& problem, Executor& executor) {
+  using namespace internal;
+  const Op& op = problem.op;
+  const bool normalises_rows =
+      op.rows && op.grouping == Grouping::whole && !op.pool_n && op.residual.empty();
+  if (!normalises_rows || problem.view.n != 1) return {};
+  const auto memory = std::make_shared<Memory>();
+  const auto spec = [&](const ConstTensor& x) {
+    return NormSpec{.op = op.name.data(),
+                    .axes = last_dims(op.name.data(), x, 1),
+                    .center = op.centered,
+                    .parameters = {.eps = op.eps}};
+  };
+  const auto timed = [&](const auto& built, const auto& call) {
+    const auto& kernel = choose(built);
+    const std::size_t bytes = kernel.workspace(built);
+    memory->workspace = Buffer(bytes);
+    return side(
+        "omninorm_kernel",
+        [=, &kernel, &executor] {
+          internal::run(kernel, built, bytes, context(executor, memory->workspace));
+        },
+        call);
+  };
+  if (problem.forward()) {
+    const ForwardCall call = forward_call(problem, *memory);
+    return {timed(build_forward(spec(call.args.x), call.args), call)};
+  }
+  const BackwardCall call = backward_call(problem, *memory);
+  return {timed(build_backward(spec(call.args.x), call.args), call)};
 }
 
 Side separate_side(const Problem& problem, Executor& executor, const MakeAdd& make_add) {

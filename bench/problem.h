@@ -78,6 +78,10 @@ Side handover_side(Executor& executor);
 // "omninorm": the C++ API, writing into memory that is kept.
 Side library_side(const Problem& problem, Executor& executor);
 
+// "omninorm_kernel", for one row of layer_norm and rms_norm: what the C++ API leads to, without its
+// checks. Else none.
+std::vector<Side> kernel_sides(const Problem& problem, Executor& executor);
+
 // "omninorm_separate", for add_*: an addition and our norm without it, into memory that is kept.
 // MakeAdd gives what computes out = a + b.
 using MakeAdd = std::function<std::function<void()>(Tensor out, Tensor a, Tensor b)>;

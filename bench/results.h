@@ -29,6 +29,7 @@ struct Results {
 // Sides of ours that the tables compare.
 inline constexpr const char* kLibrary = "omninorm";
 inline constexpr const char* kOperator = "omninorm_torch";
+inline constexpr const char* kKernel = "omninorm_kernel";
 inline constexpr const char* kSeparate = "omninorm_separate";
 
 // Gigabytes (1e9) a second of the bytes that must move.

@@ -38,7 +38,8 @@ std::string ratio(const std::optional<double>& value) {
 }
 
 // Times in microseconds. "/limit" is share_of_limit; "/PyTorch" and "/oneDNN" are their time over
-// ours; "/separate" is our time over that of two passes.
+// ours; "/separate" is our time over that of two passes, "/kernel" over that of the
+// kernel alone, for one row.
 struct Column {
   const char* heading;
   int width;
@@ -50,6 +51,8 @@ constexpr Column kColumns[] = {
     {"shape", 19, [](In r) { return label(r.cell) + (r.measurement.steady ? "" : " ~"); }},
     {"copy us", 9, [](In r) { return microseconds(r, "copy"); }},
     {"C++ API us", 12, [](In r) { return microseconds(r, kLibrary); }},
+    {"/kernel", 9, [](In r) { return ratio(time_ratio(r, kLibrary, kKernel)); }, "layer_norm"},
+    {"/kernel", 9, [](In r) { return ratio(time_ratio(r, kLibrary, kKernel)); }, "rms_norm"},
     {"GB/s", 7, [](In r) { return gigabytes(r, kLibrary); }},
     {"/limit", 8, [](In r) { return ratio(share_of_limit(r, kLibrary)); }},
     {"/PyTorch", 10, [](In r) { return ratio(versus_torch(r, kLibrary)); }},

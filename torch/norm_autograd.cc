@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <mutex>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -168,6 +169,29 @@ struct NormFunction : torch::autograd::Function<NormFunction<adds>> {
     return gradients;
   }
 };
+
+}  // namespace
+}  // namespace omninorm::torch_ops
+
+// What the template does, but for the name that it has demangled on every call, to have it for a
+// message: a tenth of a small norm's backward.
+template <>
+torch::autograd::variable_list
+torch::autograd::CppNode<omninorm::torch_ops::NormFunction<false>>::apply(variable_list&& inputs) {
+  const std::lock_guard lock(mutex_);
+  return CppNode_apply_functional<omninorm::torch_ops::NormFunction<false>>(
+      std::move(inputs), ctx_, is_variable_input_, output_info_, "omninorm");
+}
+template <>
+torch::autograd::variable_list
+torch::autograd::CppNode<omninorm::torch_ops::NormFunction<true>>::apply(variable_list&& inputs) {
+  const std::lock_guard lock(mutex_);
+  return CppNode_apply_functional<omninorm::torch_ops::NormFunction<true>>(
+      std::move(inputs), ctx_, is_variable_input_, output_info_, "omninorm");
+}
+
+namespace omninorm::torch_ops {
+namespace {
 
 bool wants_graph(const NormForwardCall& call) {
   return c10::GradMode::is_enabled() && (call.x.requires_grad() || call.residual.requires_grad() ||

@@ -11,8 +11,19 @@ enum class DType : std::uint8_t { f32, bf16, f16, f64 };
 // "f32", "bf16", "f16" or "f64".
 const char* name(DType dtype);
 
-// Bytes of one element.
-std::size_t size_of(DType dtype);
+// Bytes of one element; 0 for a value that is none of these.
+constexpr std::size_t size_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return 4;
+    case DType::bf16:
+    case DType::f16:
+      return 2;
+    case DType::f64:
+      return 8;
+  }
+  return 0;
+}
 
 // Storage types: bits only. Arithmetic is done in float or wider.
 struct bfloat16 {

@@ -14,6 +14,8 @@ struct GroupNormOptions {
   double eps = 1e-5;            // inside the square root; >= 0. Never tied to the dtype.
   double weight_offset = 0.0;   // 1 for zero-centred gamma
   Activation activation = Activation::none;
+
+  bool operator==(const GroupNormOptions&) const = default;
 };
 
 // x [N, C, spatial...], any number of spatial dimensions, with strides that say how it lies in

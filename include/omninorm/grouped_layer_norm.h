@@ -19,6 +19,8 @@ struct GroupedLayerNormOptions {
                                   // whose outputs are constants without a gradient
   double weight_offset = 0.0;     // 1 for zero-centred gamma
   CastPolicy cast_policy = CastPolicy::after_weight;
+
+  bool operator==(const GroupedLayerNormOptions&) const = default;
 };
 
 // x [rows..., d]; or, per_position, [N, C, spatial...] with strides that say how it lies in memory

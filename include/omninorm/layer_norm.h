@@ -13,6 +13,8 @@ struct LayerNormOptions {
   double weight_offset = 0.0;  // 1 for zero-centred gamma
   CastPolicy cast_policy = CastPolicy::after_weight;
   int normalized_dims = 1;  // how many trailing dimensions are normalised together
+
+  bool operator==(const LayerNormOptions&) const = default;
 };
 
 // y = (x - mean) * rstd * (weight + weight_offset) + bias, mean and biased variance over the last

@@ -14,6 +14,8 @@ struct RmsNormOptions {
   CastPolicy cast_policy = CastPolicy::after_weight;
   int normalized_dims = 1;  // how many trailing dimensions are normalised together
   double partial = 1.0;     // statistics from the first int(d * partial) entries (pRMSNorm)
+
+  bool operator==(const RmsNormOptions&) const = default;
 };
 
 // y = x * rstd * (weight + weight_offset) + bias, rstd = 1 / sqrt(mean(x^2) + eps) over the last

@@ -29,8 +29,4 @@ std::string number_text(double value) {
   return {buffer.data(), end};
 }
 
-bool multiply(std::int64_t a, std::int64_t b, std::int64_t& product) {
-  return !__builtin_mul_overflow(a, b, &product);
-}
-
 }  // namespace omninorm::internal

@@ -18,6 +18,8 @@ std::string shape_text(std::span<const std::int64_t> sizes);
 std::string number_text(double value);
 
 // a * b in `product`; false where it does not fit. For values >= 0.
-bool multiply(std::int64_t a, std::int64_t b, std::int64_t& product);
+inline bool multiply(std::int64_t a, std::int64_t b, std::int64_t& product) {
+  return !__builtin_mul_overflow(a, b, &product);
+}
 
 }  // namespace omninorm::internal

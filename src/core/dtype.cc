@@ -18,19 +18,6 @@ const char* name(DType dtype) {
   return "unknown";
 }
 
-std::size_t size_of(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return 4;
-    case DType::bf16:
-    case DType::f16:
-      return 2;
-    case DType::f64:
-      return 8;
-  }
-  return 0;
-}
-
 float to_float(bfloat16 value) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
 }

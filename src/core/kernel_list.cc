@@ -1,8 +1,8 @@
 #include "src/core/kernel_list.h"
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <mutex>
 #include <set>
 #include <string>
@@ -19,9 +19,24 @@ const char* direction(const NormBackward&) { return "backward"; }
 std::span<const Kernel<NormForward>> kernels(const NormForward&) { return forward_kernels(); }
 std::span<const Kernel<NormBackward>> kernels(const NormBackward&) { return backward_kernels(); }
 
-bool verbose() {
-  const char* value = std::getenv("OMNINORM_VERBOSE");
-  return value != nullptr && std::strcmp(value, "1") == 0;
+struct Environment {
+  bool verbose = false;
+  std::string forced;  // a kernel's name, or empty
+
+  static Environment read() {
+    const auto variable = [](const char* name) -> std::string {
+      const char* value = std::getenv(name);
+      return value != nullptr ? value : "";
+    };
+    return {variable("OMNINORM_VERBOSE") == "1", variable("OMNINORM_FORCE")};
+  }
+};
+
+std::atomic<std::uint64_t> version = 0;
+
+Environment& environment() {
+  static Environment environment = Environment::read();
+  return environment;
 }
 
 // To stderr, each distinct line once in a process.
@@ -33,12 +48,12 @@ void say_once(const std::string& line) {
 }
 
 template <class Problem>
-const Kernel<Problem>& forced(const Problem& problem, const char* wanted) {
+const Kernel<Problem>& forced(const Problem& problem, const std::string& wanted) {
   std::string names;
   for (const Kernel<Problem>& kernel : kernels(problem)) {
-    if (std::strcmp(kernel.name, wanted) == 0) {
+    if (kernel.name == wanted) {
       if (const char* reason = kernel.decline(problem)) {
-        fail(problem.op, std::string("a call that OMNINORM_FORCE=") + wanted + " can take",
+        fail(problem.op, "a call that OMNINORM_FORCE=" + wanted + " can take",
              std::string("one that it declines: ") + reason);
       }
       return kernel;
@@ -49,34 +64,36 @@ const Kernel<Problem>& forced(const Problem& problem, const char* wanted) {
 }
 
 template <class Problem>
-const Kernel<Problem>& choose(const Problem& problem) {
+const Kernel<Problem>& choose_kernel(const Problem& problem) {
   const auto list = kernels(problem);
   if (problem.view.empty()) return list.back();
-  const bool speak = verbose();
-  const std::string call = speak ? std::string(problem.op) + "_" + direction(problem) : "";
-  const char* wanted = std::getenv("OMNINORM_FORCE");
-  if (wanted != nullptr && *wanted != '\0') {
-    const Kernel<Problem>& kernel = forced(problem, wanted);
-    if (speak) say_once("omninorm: " + call + ": " + kernel.name + " (OMNINORM_FORCE)");
-    return kernel;
+  const Environment& asked = environment();
+  const Kernel<Problem>* kernel = nullptr;
+  std::string why;
+  if (!asked.forced.empty()) {
+    kernel = &forced(problem, asked.forced);
+    why = " (OMNINORM_FORCE)";
   }
-  std::string declined;
-  for (const Kernel<Problem>& kernel : list) {
-    const char* reason = kernel.decline(problem);
+  // The last is the reference, which never declines.
+  for (auto next = list.begin(); kernel == nullptr; ++next) {
+    const char* reason = next->decline(problem);
     if (reason == nullptr) {
-      if (speak) say_once("omninorm: " + call + ": " + kernel.name + declined);
-      return kernel;
+      kernel = &*next;
+    } else if (asked.verbose) {
+      why += std::string("; ") + next->name + " declined: " + reason;
     }
-    if (speak) declined += std::string("; ") + kernel.name + " declined: " + reason;
   }
-  return list.back();  // the reference, which never declines
+  if (asked.verbose) {
+    say_once(std::string("omninorm: ") + problem.op + "_" + direction(problem) + ": " +
+             kernel->name + why);
+  }
+  return *kernel;
 }
 
 template <class Problem>
-void run(const Problem& problem, const Context& context) {
+void run_kernel(const Kernel<Problem>& kernel, const Problem& problem, std::size_t bytes,
+                const Context& context) {
   Executor& executor = context.executor != nullptr ? *context.executor : default_executor();
-  const Kernel<Problem>& kernel = choose(problem);
-  const std::size_t bytes = kernel.workspace(problem);
   if (bytes == 0) return kernel.run(problem, executor, nullptr);
   const Workspace workspace(problem.op, direction(problem), bytes, context);
   kernel.run(problem, executor, workspace.memory());
@@ -98,8 +115,33 @@ std::span<const Kernel<NormBackward>> backward_kernels() {
   return list;
 }
 
-void launch(const NormForward& problem, const Context& context) { run(problem, context); }
-void launch(const NormBackward& problem, const Context& context) { run(problem, context); }
+void reread_environment() {
+  environment() = Environment::read();
+  ++version;
+}
+
+std::uint64_t environment_version() { return version.load(std::memory_order_relaxed); }
+
+const Kernel<NormForward>& choose(const NormForward& problem) { return choose_kernel(problem); }
+const Kernel<NormBackward>& choose(const NormBackward& problem) { return choose_kernel(problem); }
+
+void run(const Kernel<NormForward>& kernel, const NormForward& problem, std::size_t bytes,
+         const Context& context) {
+  run_kernel(kernel, problem, bytes, context);
+}
+void run(const Kernel<NormBackward>& kernel, const NormBackward& problem, std::size_t bytes,
+         const Context& context) {
+  run_kernel(kernel, problem, bytes, context);
+}
+
+void launch(const NormForward& problem, const Context& context) {
+  const Kernel<NormForward>& kernel = choose(problem);
+  run(kernel, problem, kernel.workspace(problem), context);
+}
+void launch(const NormBackward& problem, const Context& context) {
+  const Kernel<NormBackward>& kernel = choose(problem);
+  run(kernel, problem, kernel.workspace(problem), context);
+}
 std::size_t kernel_bytes(const NormForward& problem) { return choose(problem).workspace(problem); }
 std::size_t kernel_bytes(const NormBackward& problem) { return choose(problem).workspace(problem); }
 std::size_t workspace_bytes(const NormForward& problem) {

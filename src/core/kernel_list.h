@@ -1,9 +1,11 @@
 // Kernel choice: an ordered list that ends in the reference, which takes everything. Each kernel
 // says why it declines; OMNINORM_VERBOSE=1 prints choice and reasons once per distinct choice,
-// OMNINORM_FORCE=<kernel name> picks one (an Error if it declines).
+// OMNINORM_FORCE=<kernel name> picks one (an Error if it declines). Both are read at a process's
+// first call: looking through the environment takes a tenth as long as a norm of 768 entries.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "omninorm/executor.h"
@@ -46,7 +48,19 @@ extern const Kernel<NormBackward> cpu_position_backward;
 extern const Kernel<NormForward> reference_forward;
 extern const Kernel<NormBackward> reference_backward;
 
-// Chooses and runs; kernel_bytes is what run takes from the context's workspace, workspace_bytes
+// Reads them again, not while calls run; how often that was done.
+void reread_environment();
+std::uint64_t environment_version();
+
+// What takes the problem, and a run of it with a workspace of kernel.workspace(problem) bytes.
+const Kernel<NormForward>& choose(const NormForward& problem);
+const Kernel<NormBackward>& choose(const NormBackward& problem);
+void run(const Kernel<NormForward>& kernel, const NormForward& problem, std::size_t bytes,
+         const Context& context);
+void run(const Kernel<NormBackward>& kernel, const NormBackward& problem, std::size_t bytes,
+         const Context& context);
+
+// Both; kernel_bytes is what run takes from the context's workspace, workspace_bytes
 // what callers are asked for, which leaves room to align it.
 void launch(const NormForward& problem, const Context& context);
 void launch(const NormBackward& problem, const Context& context);

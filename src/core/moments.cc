@@ -4,10 +4,10 @@
 #include <limits>
 #include <string>
 
+#include "src/core/argument.h"
 #include "src/core/check.h"
 #include "src/core/element.h"
 #include "src/core/kernel_list.h"
-#include "src/core/norm_checks.h"
 #include "src/core/workspace.h"
 
 namespace omninorm::internal {
@@ -230,8 +230,8 @@ void check_whole(const NormView& view, const char* op, const BatchNormSums& tota
 void check_moments(const char* op, const char* name, const BatchNormMoments& moments) {
   const std::string of = std::string(name) + ".";
   const auto check = [&](const std::string& which, const ConstTensor& tensor) {
-    check_given(op, which.c_str(), tensor);
-    check_sizes(op, which.c_str(), tensor);
+    const Argument argument = describe(op, which.c_str(), tensor);
+    check_given(op, argument);
     if (tensor.rank != 1) {
       fail(op, which + " of shape [C]", std::to_string(tensor.rank) + " dimensions");
     }
@@ -240,7 +240,7 @@ void check_moments(const char* op, const char* name, const BatchNormMoments& mom
       fail(op, "contiguous " + which, "strides " + shape_text({tensor.strides.data(), 1}),
            "copy it first");
     }
-    check_memory(op, which.c_str(), tensor);
+    check_memory(op, argument);
   };
   check(of + "mean", moments.mean);
   check(of + "m2", moments.m2);

@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "src/core/argument.h"
 #include "src/core/check.h"
 #include "src/core/norm_checks.h"
 #include "src/core/norm_view.h"
@@ -59,8 +60,7 @@ Pointer pointer(const BasicTensor<Pointer>& tensor) {
 }  // namespace
 
 NormAxes last_dims(const char* op, const ConstTensor& x, int normalized_dims) {
-  check_given(op, "x", x);
-  check_sizes(op, "x", x);
+  check_given(op, describe(op, "x", x));
   if (x.rank == 0) fail(op, "x with at least 1 dimension", "a scalar");
   if (normalized_dims < 1 || normalized_dims > x.rank) {
     fail(op, "normalized_dims between 1 and the " + std::to_string(x.rank) + " dimensions of x",
@@ -74,8 +74,7 @@ NormAxes last_dims(const char* op, const ConstTensor& x, int normalized_dims) {
 }
 
 NormAxes channel_dims(const char* op, const ConstTensor& x, std::int64_t groups) {
-  check_given(op, "x", x);
-  check_sizes(op, "x", x);
+  check_given(op, describe(op, "x", x));
   if (x.rank < 2) {
     fail(op, "x of shape [N, C] or [N, C, spatial...]", "shape " + shape_text(sizes_of(x)));
   }

@@ -11,39 +11,44 @@ struct Collapsed {
   std::int64_t elements = 1;
 };
 
-std::array<std::int64_t, kMaxRank>& dims(NormStrides& strides, Axis axis) {
-  return axis == Axis::n ? strides.n : axis == Axis::c ? strides.c_dims : strides.s_dims;
+template <Axis A>
+std::array<std::int64_t, kMaxRank>& dims(NormStrides& strides) {
+  if constexpr (A == Axis::n) return strides.n;
+  if constexpr (A == Axis::c) return strides.c_dims;
+  return strides.s_dims;
 }
 
 // Can dimension `i` of x join the last one collected, in every operand?
-bool merges(std::span<const ViewOperand> operands, Axis axis, std::size_t last, std::size_t i,
+template <Axis A>
+bool merges(std::span<const ViewOperand> operands, std::size_t last, std::size_t i,
             std::int64_t size) {
-  return std::all_of(operands.begin(), operands.end(), [&](const ViewOperand& operand) {
-    return dims(*operand.out, axis)[last] == operand.strides[i] * size;
-  });
+  for (const ViewOperand& operand : operands) {
+    if (dims<A>(*operand.out)[last] != operand.strides[i] * size) return false;
+  }
+  return true;
 }
 
-Collapsed collapse_axis(std::span<const std::int64_t> sizes, const NormAxes& axes, Axis axis,
+template <Axis A>
+Collapsed collapse_axis(std::span<const std::int64_t> sizes, const NormAxes& axes,
                         std::span<const ViewOperand> operands) {
   Collapsed result;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
-    if (axes.of[i] != axis) continue;
+    if (axes.of[i] != A || sizes[i] == 1) continue;  // the stride of a size of 1 means nothing
     result.elements *= sizes[i];
-    if (sizes[i] == 1) continue;  // its stride means nothing
     auto last = static_cast<std::size_t>(result.rank) - 1;
-    if (result.rank > 0 && merges(operands, axis, last, i, sizes[i])) {
+    if (result.rank > 0 && merges<A>(operands, last, i, sizes[i])) {
       result.sizes[last] *= sizes[i];
     } else {
       last = static_cast<std::size_t>(result.rank++);
       result.sizes[last] = sizes[i];
     }
-    for (const ViewOperand& operand : operands) dims(*operand.out, axis)[last] = operand.strides[i];
+    for (const ViewOperand& operand : operands) dims<A>(*operand.out)[last] = operand.strides[i];
   }
   if (result.rank == 0) {
     // A single element: give it the stride that kernels like best.
     result.rank = 1;
     result.sizes[0] = 1;
-    for (const ViewOperand& operand : operands) dims(*operand.out, axis)[0] = axis != Axis::n;
+    for (const ViewOperand& operand : operands) dims<A>(*operand.out)[0] = A != Axis::n;
   }
   return result;
 }
@@ -65,9 +70,9 @@ NormView collapse(std::span<const std::int64_t> sizes, const NormAxes& axes,
     view.s_sizes[0] = view.s = counts[2];
     return view;
   }
-  const Collapsed n = collapse_axis(sizes, axes, Axis::n, operands);
-  Collapsed c = collapse_axis(sizes, axes, Axis::c, operands);
-  const Collapsed s = collapse_axis(sizes, axes, Axis::s, operands);
+  const Collapsed n = collapse_axis<Axis::n>(sizes, axes, operands);
+  Collapsed c = collapse_axis<Axis::c>(sizes, axes, operands);
+  const Collapsed s = collapse_axis<Axis::s>(sizes, axes, operands);
   if (axes.groups > 1) c.sizes[0] /= axes.groups;
   view.n_rank = n.rank;
   view.n_sizes = n.sizes;

@@ -16,7 +16,7 @@
 #define HWY_TARGET_INCLUDE "src/cpu/channel_backward.cc"
 #include "hwy/foreach_target.h"
 #include "src/cpu/channel_types-inl.h"
-#include "src/cpu/column-inl.h"
+#include "src/cpu/column_backward-inl.h"
 #include "src/cpu/plane_backward-inl.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -64,6 +64,19 @@ void load_weights(const Problem& problem, std::int64_t channel, size_t count, do
 
 // ---- Moments
 
+// term(0) + ... + term(count - 1), in eight sums that do not wait for each other.
+template <class Term>
+HWY_INLINE double sum_of(size_t count, const Term& term) {
+  constexpr size_t kSums = 8;
+  double sums[kSums] = {};
+  size_t i = 0;
+  for (; i + kSums <= count; i += kSums) {
+    for (size_t k = 0; k < kSums; ++k) sums[k] += term(i + k);
+  }
+  for (size_t k = 0; i < count; ++i, ++k) sums[k] += term(i);
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
 // Of parts that have as many entries each: Chan, Golub and LeVeque (1979), with the mean first, so
 // that nothing is divided along the way.
 struct MomentSum {
@@ -72,13 +85,11 @@ struct MomentSum {
   double m2 = 0;
 
   void add(const double* means, const double* m2s, size_t parts, double entries) {
-    double sum = 0, squares = 0, within = 0;
-    for (size_t i = 0; i < parts; ++i) sum += means[i];
-    const double center = sum / static_cast<double>(parts);
-    for (size_t i = 0; i < parts; ++i) {
-      squares += (means[i] - center) * (means[i] - center);
-      within += m2s[i];
-    }
+    const double center =
+        sum_of(parts, [&](size_t i) { return means[i]; }) / static_cast<double>(parts);
+    const double squares =
+        sum_of(parts, [&](size_t i) { return (means[i] - center) * (means[i] - center); });
+    const double within = sum_of(parts, [&](size_t i) { return m2s[i]; });
     const double more = static_cast<double>(parts) * entries;
     const double delta = center - mean;
     const double total = count + more;

@@ -17,7 +17,7 @@
 #define HWY_TARGET_INCLUDE "src/cpu/channel_forward.cc"
 #include "hwy/foreach_target.h"
 #include "src/cpu/channel_types-inl.h"
-#include "src/cpu/column-inl.h"
+#include "src/cpu/column_forward-inl.h"
 #include "src/cpu/plane_forward-inl.h"
 
 HWY_BEFORE_NAMESPACE();

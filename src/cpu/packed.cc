@@ -192,9 +192,12 @@ void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
   executor.parallel_for(plan.shape.tasks, [&](std::int64_t index) { task(plan, index); });
   if (!plan.partial) return;
   const auto add = HWY_DYNAMIC_DISPATCH(packed_add);
-  executor.parallel_for(2, [&](std::int64_t which) {
-    void* to = which == 0 ? problem.dweight : problem.dbias;
-    if (to) add(plan, static_cast<int>(which), to);
+  const std::int64_t sum_bytes = plan.shape.tasks * plan.shape.period_floats() * 4;
+  for_ranges(executor, 2, kTaskBytes / sum_bytes, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t which = begin; which < end; ++which) {
+      void* to = which == 0 ? problem.dweight : problem.dbias;
+      if (to) add(plan, static_cast<int>(which), to);
+    }
   });
 }
 

@@ -50,10 +50,18 @@ HWY_INLINE void chunk_of_plane(const X* x, const Y* dy, size_t n, const ChannelG
     accumulate(a, ga, s2, q2);
     accumulate(b, gb, s3, q3);
   }
-  for (; i < n; i += block) {
-    // Beyond the end dy is 0, and what the activation makes of it.
-    load_block_n<L>(x + i, HWY_MIN(n - i, block), a, b);
-    load_block_n<L>(dy + i, HWY_MIN(n - i, block), ga, gb);
+  if (i + block <= n) {
+    load_block<L>(x + i, a, b);
+    load_block<L>(dy + i, ga, gb);
+    accumulate(a, ga, s0, q0);
+    accumulate(b, gb, s1, q1);
+    i += block;
+  }
+  // Beyond the end dy is 0, and what the activation makes of it.
+  const size_t rest = n % block;
+  if (rest > 0) {
+    load_block_n<L>(x + i, rest, a, b);
+    load_block_n<L>(dy + i, rest, ga, gb);
     accumulate(a, ga, s0, q0);
     accumulate(b, gb, s1, q1);
   }

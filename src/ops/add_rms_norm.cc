@@ -3,6 +3,7 @@
 #include "src/core/add_args.h"
 #include "src/core/kernel_list.h"
 #include "src/core/norm_build.h"
+#include "src/core/recent_calls.h"
 
 namespace omninorm {
 namespace {
@@ -31,12 +32,14 @@ NormBackward build(const AddNormBackwardArgs& args, const RmsNormOptions& option
 
 void add_rms_norm_forward(const AddNormForwardArgs& args, const RmsNormOptions& options,
                           const Context& context) {
-  launch(build(args, options, Purpose::launch), context);
+  static thread_local RecentCalls<NormForward, AddNormForwardArgs, RmsNormOptions> recent;
+  recent.launch(args, options, context, [&] { return build(args, options, Purpose::launch); });
 }
 
 void add_rms_norm_backward(const AddNormBackwardArgs& args, const RmsNormOptions& options,
                            const Context& context) {
-  launch(build(args, options, Purpose::launch), context);
+  static thread_local RecentCalls<NormBackward, AddNormBackwardArgs, RmsNormOptions> recent;
+  recent.launch(args, options, context, [&] { return build(args, options, Purpose::launch); });
 }
 
 std::size_t add_rms_norm_forward_workspace(const AddNormForwardArgs& args,

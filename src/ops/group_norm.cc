@@ -2,6 +2,7 @@
 
 #include "src/core/kernel_list.h"
 #include "src/core/norm_build.h"
+#include "src/core/recent_calls.h"
 
 namespace omninorm {
 namespace {
@@ -21,12 +22,15 @@ NormSpec spec(const ConstTensor& x, const GroupNormOptions& options) {
 
 void group_norm_forward(const NormForwardArgs& args, const GroupNormOptions& options,
                         const Context& context) {
-  launch(build_forward(spec(args.x, options), args), context);
+  static thread_local RecentCalls<NormForward, NormForwardArgs, GroupNormOptions> recent;
+  recent.launch(args, options, context, [&] { return build_forward(spec(args.x, options), args); });
 }
 
 void group_norm_backward(const NormBackwardArgs& args, const GroupNormOptions& options,
                          const Context& context) {
-  launch(build_backward(spec(args.x, options), args), context);
+  static thread_local RecentCalls<NormBackward, NormBackwardArgs, GroupNormOptions> recent;
+  recent.launch(args, options, context,
+                [&] { return build_backward(spec(args.x, options), args); });
 }
 
 std::size_t group_norm_forward_workspace(const NormForwardArgs& args,

@@ -5,6 +5,7 @@
 #include "src/core/check.h"
 #include "src/core/kernel_list.h"
 #include "src/core/norm_build.h"
+#include "src/core/recent_calls.h"
 
 namespace omninorm {
 namespace {
@@ -52,12 +53,15 @@ NormSpec spec(const ConstTensor& x, const GroupedLayerNormOptions& options) {
 
 void grouped_layer_norm_forward(const NormForwardArgs& args, const GroupedLayerNormOptions& options,
                                 const Context& context) {
-  launch(build_forward(spec(args.x, options), args), context);
+  static thread_local RecentCalls<NormForward, NormForwardArgs, GroupedLayerNormOptions> recent;
+  recent.launch(args, options, context, [&] { return build_forward(spec(args.x, options), args); });
 }
 
 void grouped_layer_norm_backward(const NormBackwardArgs& args,
                                  const GroupedLayerNormOptions& options, const Context& context) {
-  launch(build_backward(spec(args.x, options), args), context);
+  static thread_local RecentCalls<NormBackward, NormBackwardArgs, GroupedLayerNormOptions> recent;
+  recent.launch(args, options, context,
+                [&] { return build_backward(spec(args.x, options), args); });
 }
 
 std::size_t grouped_layer_norm_forward_workspace(const NormForwardArgs& args,

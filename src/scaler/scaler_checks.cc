@@ -2,8 +2,8 @@
 
 #include <cmath>
 
+#include "src/core/argument.h"
 #include "src/core/check.h"
-#include "src/core/norm_checks.h"
 #include "src/scaler/double_double.h"
 
 namespace omninorm::internal {
@@ -20,15 +20,15 @@ void check_float(const std::string& op, const char* name, const ConstTensor& x) 
 }  // namespace
 
 Matrix check_matrix(const std::string& op, const char* name, const ConstTensor& x) {
-  check_given(op.c_str(), name, x);
-  check_sizes(op.c_str(), name, x);
+  const Argument argument = describe(op.c_str(), name, x);
+  check_given(op.c_str(), argument);
   if (x.rank != 2) {
     fail(op, std::string(name) + " to be [rows, columns]",
          "shape " + shape_text({x.sizes.data(), static_cast<std::size_t>(x.rank)}),
          "a single column is [rows, 1], a single row [1, columns]");
   }
   check_float(op, name, x);
-  check_memory(op.c_str(), name, x);
+  check_memory(op.c_str(), argument);
   return {x.data, x.dtype == DType::f64, x.sizes[0], x.sizes[1], x.strides[0], x.strides[1]};
 }
 
@@ -41,13 +41,13 @@ std::int64_t columns_of(std::span<const Matrix> parts) {
 std::vector<double> check_weights(const std::string& op, const ConstTensor& weight,
                                   std::int64_t rows) {
   if (!weight.given()) return {};
-  check_sizes(op.c_str(), "sample_weight", weight);
+  const Argument argument = describe(op.c_str(), "sample_weight", weight);
   check_float(op, "sample_weight", weight);
   if (weight.rank != 1 || weight.sizes[0] != rows) {
     fail(op, "sample_weight to be [" + std::to_string(rows) + "], one for each row",
          "shape " + shape_text({weight.sizes.data(), static_cast<std::size_t>(weight.rank)}));
   }
-  check_memory(op.c_str(), "sample_weight", weight);
+  check_memory(op.c_str(), argument);
   std::vector<double> weights(static_cast<std::size_t>(rows));
   double sum = 0;
   for (std::int64_t i = 0; i < rows; ++i) {

@@ -79,7 +79,7 @@ class Bitwise : public testing::TestWithParam<Case> {
   }
 
  private:
-  RowKernelsOnly only_;
+  ForcedKernel only_{"row"};
 };
 
 TEST_P(Bitwise, OneThreadOrMany) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "omninorm/omninorm.h"
+#include "tests/core/targets.h"
 
 namespace omninorm {
 namespace {
@@ -149,13 +150,12 @@ void add_is_add_then_norm(T (*narrow)(float), float (*widen)(T)) {
     return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
   };
   // The row kernels and the reference round sums in different orders: the same one for both.
-  setenv("OMNINORM_FORCE", "reference", 1);
+  const cases::ForcedKernel reference("reference");
   add_rms_norm_forward(fused);
   rms_norm_forward(plain);
   const bool rms = same(sum, want_sum) && same(y, want_y);
   add_layer_norm_forward(fused);
   layer_norm_forward(plain);
-  unsetenv("OMNINORM_FORCE");
   RC_ASSERT(rms);
   RC_ASSERT(same(sum, want_sum) && same(y, want_y));
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "tests/core/cases.h"
+#include "tests/core/targets.h"
 
 namespace omninorm::cases {
 namespace {
@@ -52,8 +53,7 @@ bool suits(const Case& c, Op op) {
 
 class Gradient : public testing::TestWithParam<Op> {
  protected:
-  void SetUp() override { setenv("OMNINORM_FORCE", "reference", 1); }
-  void TearDown() override { unsetenv("OMNINORM_FORCE"); }
+  ForcedKernel only_{"reference"};
 };
 
 TEST_P(Gradient, BackwardIsTheDerivativeOfForward) {

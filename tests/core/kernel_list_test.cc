@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <vector>
 
 #include "omninorm/omninorm.h"
 #include "src/core/norm_build.h"
 #include "tests/core/expect_error.h"
+#include "tests/core/targets.h"
 
 namespace omninorm::internal {
 namespace {
@@ -45,8 +45,8 @@ class Environment : public testing::Test {
   void TearDown() override { clear(); }
 
   static void clear() {
-    unsetenv("OMNINORM_FORCE");
-    unsetenv("OMNINORM_VERBOSE");
+    cases::set_environment("OMNINORM_FORCE", nullptr);
+    cases::set_environment("OMNINORM_VERBOSE", nullptr);
   }
 
   template <class Function>
@@ -71,7 +71,7 @@ TEST_F(Environment, QuietByDefault) {
 
 TEST_F(Environment, VerboseSaysWhatAndWhyOnce) {
   Call rows, columns(64);
-  setenv("OMNINORM_VERBOSE", "1", 1);
+  cases::set_environment("OMNINORM_VERBOSE", "1");
   EXPECT_EQ(standard_error_of([&] {
               rms_norm_forward(rows.args());
               rms_norm_forward(rows.args());
@@ -90,18 +90,18 @@ TEST_F(Environment, VerboseSaysWhatAndWhyOnce) {
 
 TEST_F(Environment, ForcePicks) {
   Call call;
-  setenv("OMNINORM_VERBOSE", "1", 1);
-  setenv("OMNINORM_FORCE", "reference", 1);
+  cases::set_environment("OMNINORM_VERBOSE", "1");
+  cases::set_environment("OMNINORM_FORCE", "reference");
   EXPECT_EQ(standard_error_of([&] { rms_norm_forward(call.args()); }),
             "omninorm: rms_norm_forward: reference (OMNINORM_FORCE)\n");
-  setenv("OMNINORM_FORCE", "", 1);
+  cases::set_environment("OMNINORM_FORCE", "");
   EXPECT_EQ(standard_error_of([&] { layer_norm_forward(Call().args()); }),
             "omninorm: layer_norm_forward: packed\n");
 }
 
 TEST_F(Environment, EmptyCallsGoToTheReferenceUnasked) {
-  setenv("OMNINORM_VERBOSE", "1", 1);
-  setenv("OMNINORM_FORCE", "row", 1);
+  cases::set_environment("OMNINORM_VERBOSE", "1");
+  cases::set_environment("OMNINORM_FORCE", "row");
   const float* none = nullptr;
   float* out = nullptr;
   EXPECT_EQ(standard_error_of([&] {
@@ -112,7 +112,7 @@ TEST_F(Environment, EmptyCallsGoToTheReferenceUnasked) {
 
 TEST_F(Environment, ForceOfAnUnknownKernelListsTheNames) {
   Call call;
-  setenv("OMNINORM_FORCE", "rows", 1);
+  cases::set_environment("OMNINORM_FORCE", "rows");
   EXPECT_ERROR(rms_norm_forward(call.args()),
                "[rms_norm] expected OMNINORM_FORCE to name a kernel (packed, row, plane, column, "
                "position, reference), got rows");
@@ -123,7 +123,7 @@ TEST_F(Environment, ForceOfAnUnknownKernelListsTheNames) {
 
 TEST_F(Environment, ForceOfAKernelThatDeclinesSaysWhy) {
   Call call(64);
-  setenv("OMNINORM_FORCE", "row", 1);
+  cases::set_environment("OMNINORM_FORCE", "row");
   const char* reason = forward_kernels()[0].decline(build_forward(
       {.op = "rms_norm", .axes = last_dims("rms_norm", call.args().x, 1), .center = false},
       call.args()));

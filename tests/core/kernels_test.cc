@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <set>
 
@@ -69,10 +68,10 @@ bool taken(const Call& call) {
 
 class Kernels : public testing::TestWithParam<std::tuple<std::string, Op, DType>> {
  protected:
-  void TearDown() override { unsetenv("OMNINORM_FORCE"); }
+  void TearDown() override { choose(); }
 
-  void force() { setenv("OMNINORM_FORCE", std::get<0>(GetParam()).c_str(), 1); }
-  void choose() { unsetenv("OMNINORM_FORCE"); }
+  void force() { set_environment("OMNINORM_FORCE", std::get<0>(GetParam()).c_str()); }
+  void choose() { set_environment("OMNINORM_FORCE", nullptr); }
 
   static std::vector<Case> table() {
     const auto [kernel, op, dtype] = GetParam();

@@ -20,7 +20,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kU = 0x1p-24;
 
 class Numerics : public testing::TestWithParam<std::string> {
-  RowKernelsOnly only_;
+  ForcedKernel only_{"row"};
   TargetScope target_{GetParam()};
 };
 

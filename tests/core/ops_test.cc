@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <vector>
 
 #include "omninorm/omninorm.h"
+#include "tests/core/targets.h"
 
 namespace omninorm {
 namespace {
@@ -84,9 +84,8 @@ TEST(Ops, DweightUsesTheRoundedInputOfBeforeWeight) {
   EXPECT_NEAR(dweight[0], 1024 * xhat, 1e-3);
   rms_norm_backward(args, {.eps = 0, .cast_policy = CastPolicy::before_weight});
   EXPECT_EQ(dweight[0], 1024 * to_float(to_bfloat16(static_cast<float>(xhat))));
-  setenv("OMNINORM_FORCE", "reference", 1);
+  const cases::ForcedKernel reference("reference");
   rms_norm_backward(args, {.eps = 0, .cast_policy = CastPolicy::before_weight});
-  unsetenv("OMNINORM_FORCE");
   EXPECT_EQ(dweight[0], 1024 * to_float(to_bfloat16(static_cast<float>(xhat))));
 }
 

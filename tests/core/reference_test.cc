@@ -1,20 +1,18 @@
 // The reference against the formulas written out in cases_truth.cc, over the whole table.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "omninorm/batch_norm.h"
 #include "omninorm/group_norm.h"
 #include "omninorm/layer_norm.h"
 #include "tests/core/expect_truth.h"
+#include "tests/core/targets.h"
 
 namespace omninorm::cases {
 namespace {
 
 class Reference : public testing::TestWithParam<std::tuple<Op, DType>> {
  protected:
-  void SetUp() override { setenv("OMNINORM_FORCE", "reference", 1); }
-  void TearDown() override { unsetenv("OMNINORM_FORCE"); }
+  ForcedKernel only_{"reference"};
 
   static std::vector<Case> table() {
     std::vector<Case> list = all_cases();

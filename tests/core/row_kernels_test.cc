@@ -58,12 +58,9 @@ std::string case_name(const testing::TestParamInfo<Case>& info) {
   return std::to_string(info.index) + "_" + name(info.param);
 }
 
-// OMNINORM_FORCE makes a case that the kernel declines an Error, so that none slips to the
-// reference.
 class RowKernels : public testing::TestWithParam<Case> {
  protected:
-  void SetUp() override { setenv("OMNINORM_FORCE", "row", 1); }
-  void TearDown() override { unsetenv("OMNINORM_FORCE"); }
+  ForcedKernel only_{"row"};
 };
 
 TEST_P(RowKernels, ForwardAgreesWithTheTruthOnEveryTarget) {
@@ -102,7 +99,7 @@ INSTANTIATE_TEST_SUITE_P(Table, RowKernels, testing::ValuesIn(row_cases()), case
 INSTANTIATE_TEST_SUITE_P(Tails, RowKernels, testing::ValuesIn(tails()), case_name);
 
 class RowKernelsOutputs : public testing::Test {
-  RowKernelsOnly only_;
+  ForcedKernel only_{"row"};
 };
 class RowKernelsInPlace : public RowKernelsOutputs {};
 class RowKernelsShapes : public RowKernelsOutputs {};

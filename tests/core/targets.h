@@ -1,10 +1,11 @@
-// For tests of the CPU kernels: which SIMD target, and no way round them.
+// For tests of the CPU kernels: which SIMD target, which kernel.
 #pragma once
 
 #include <cstdlib>
 #include <string>
 
 #include "omninorm/cpu.h"
+#include "src/core/kernel_list.h"
 
 namespace omninorm::cases {
 
@@ -22,14 +23,23 @@ class TargetScope {
   std::string before_;
 };
 
-// Within the scope a call that the row kernels decline is an Error, so that none slips to the
-// reference.
-class RowKernelsOnly {
+// Sets OMNINORM_FORCE or OMNINORM_VERBOSE, null for neither, and has the library read them.
+inline void set_environment(const char* variable, const char* value) {
+  if (value != nullptr) {
+    setenv(variable, value, 1);
+  } else {
+    unsetenv(variable);
+  }
+  internal::reread_environment();
+}
+
+// Within the scope a call that this kernel declines is an Error, so that none slips to another.
+class ForcedKernel {
  public:
-  RowKernelsOnly() { setenv("OMNINORM_FORCE", "row", 1); }
-  RowKernelsOnly(const RowKernelsOnly&) = delete;
-  RowKernelsOnly& operator=(const RowKernelsOnly&) = delete;
-  ~RowKernelsOnly() { unsetenv("OMNINORM_FORCE"); }
+  explicit ForcedKernel(const char* name) { set_environment("OMNINORM_FORCE", name); }
+  ForcedKernel(const ForcedKernel&) = delete;
+  ForcedKernel& operator=(const ForcedKernel&) = delete;
+  ~ForcedKernel() { set_environment("OMNINORM_FORCE", nullptr); }
 };
 
 }  // namespace omninorm::cases

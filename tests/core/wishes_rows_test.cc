@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <vector>
 
 #include "tests/core/cases.h"
@@ -35,19 +34,10 @@ void expect_both(const Case& c) {
   expect_backward(c, tensors);
 }
 
-// A call that the named kernel declines is an Error, so none slips to the reference.
-class Forced {
- public:
-  explicit Forced(const char* kernel) { setenv("OMNINORM_FORCE", kernel, 1); }
-  Forced(const Forced&) = delete;
-  Forced& operator=(const Forced&) = delete;
-  ~Forced() { unsetenv("OMNINORM_FORCE"); }
-};
-
 // Wish 1: RMSNorm was slower than LayerNorm. No test asserts times; but both take the same kernel,
 // forward and backward, whatever the shape, the type and the options are.
 TEST(Wishes, Pytorch157345RmsNormTakesTheKernelWhateverTheShape) {
-  const RowKernelsOnly only;
+  const ForcedKernel only("row");
   for (const Op op : kRowOps) {
     for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
       for (const std::vector<std::int64_t>& sizes : {std::vector<std::int64_t>{7},
@@ -65,7 +55,7 @@ TEST(Wishes, Pytorch157345RmsNormTakesTheKernelWhateverTheShape) {
 // Wishes 2 and 3: bf16 x with an fp32 weight took eight kernels there and gave NaN here. It is the
 // one kernel, for any rank, and y may be of either type; pairs without a meaning are refused.
 TEST(Wishes, Pytorch167308AndSglang32807MixedTypesAreNativeForAnyRank) {
-  const RowKernelsOnly only;
+  const ForcedKernel only("row");
   for (const Op op : kRowOps) {
     for (const DType dtype : {DType::bf16, DType::f16}) {
       for (const DType y_dtype : {dtype, DType::f32}) {
@@ -95,7 +85,7 @@ TEST(Wishes, Vllm52104TheNormSeesTheRoundedSum) {
   for (std::size_t i = 0; i < 32; ++i) residual[i] = little;
   float rstd[1];
   for (const char* kernel : {"row", "reference"}) {
-    const Forced forced(kernel);
+    const ForcedKernel forced(kernel);
     add_rms_norm_forward({.x = {x.data(), {1, 64}},
                           .residual = {residual.data(), {1, 64}},
                           .sum = {sum.data(), {1, 64}},
@@ -127,7 +117,7 @@ TEST(Wishes, Pytorch16998AndApex411MoreThan65535Rows) {
 // Wish 15: batch_norm of (100000, 32) was 20 times slower than a naive one: there is a kernel for
 // tall and narrow tensors, and it takes them all.
 TEST(Wishes, Pytorch61587TallAndNarrowBatchNormTakesTheKernel) {
-  const Forced column("column");
+  const ForcedKernel column("column");
   for (const std::vector<std::int64_t>& sizes :
        {std::vector<std::int64_t>{100000, 32}, {5000, 1}, {70000, 3}, {2, 33}}) {
     expect_both(rows(Op::batch_norm, sizes, DType::f32));
@@ -137,7 +127,7 @@ TEST(Wishes, Pytorch61587TallAndNarrowBatchNormTakesTheKernel) {
 
 // Wish 16: layer_norm of few columns was slower than a naive one.
 TEST(Wishes, Pytorch143754ShortRowsTakeTheKernel) {
-  const RowKernelsOnly only;
+  const ForcedKernel only("row");
   for (const Op op : kRowOps) {
     for (std::int64_t width = 1; width <= 40; ++width) {
       expect_both(rows(op, {203, width}, DType::f32));

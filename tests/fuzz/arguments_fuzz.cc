@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "omninorm/cpu.h"
+#include "src/core/kernel_list.h"
 #include "tests/fuzz/call.h"
 
 namespace omninorm::fuzz {
@@ -195,9 +196,11 @@ void compare_with_reference(const Call& call, Memory& memory,
   const std::vector<std::vector<std::byte>> after = memory.snapshot();
   memory.restore(before);
   setenv("OMNINORM_FORCE", "reference", 1);
+  internal::reread_environment();
   std::int64_t batches = call.batches;
   const omninorm_status status = run(call, nullptr, &batches, nullptr);
   unsetenv("OMNINORM_FORCE");
+  internal::reread_environment();
   if (status != OMNINORM_OK) found(call, "the reference refuses what a kernel took");
   for (int role = 0; role < kRoles; ++role) {
     if (call.operands[role].given && call.operands[role].output) {
@@ -210,6 +213,18 @@ void compare_with_reference(const Call& call, Memory& memory,
       compare(call, static_cast<Role>(role), want[static_cast<std::size_t>(role)]);
     }
   }
+}
+
+// A call that comes back is looked at less closely (src/core/recent_calls.h).
+void check_again(const Call& call, const omninorm_context& context, Memory& memory,
+                 const std::vector<std::vector<std::byte>>& before) {
+  const std::vector<std::vector<std::byte>> after = memory.snapshot();
+  memory.restore(before);
+  std::int64_t batches = call.batches;
+  if (run(call, &context, &batches, nullptr) != OMNINORM_OK)
+    found(call, "refused it the next time");
+  if (memory.snapshot() != after) found(call, "gave other bits the next time");
+  memory.restore(after);
 }
 
 void launch(Call& call, omninorm_status query, std::size_t bytes) {
@@ -236,6 +251,7 @@ void launch(Call& call, omninorm_status query, std::size_t bytes) {
     return;
   }
   if (query != OMNINORM_OK) found(call, "took a call whose size query is refused");
+  check_again(call, context, memory, before);
   if (!call.odd_values) compare_with_reference(call, memory, before);
 }
 
