@@ -220,12 +220,12 @@ Side library_side(const Problem& problem, Executor& executor) {
       call);
 }
 
-std::vector<Side> kernel_sides(const Problem& problem, Executor& executor) {
+std::optional<Side> kernel_side(const Problem& problem, Executor& executor) {
   using namespace internal;
   const Op& op = problem.op;
   const bool normalises_rows =
       op.rows && op.grouping == Grouping::whole && !op.pool_n && op.residual.empty();
-  if (!normalises_rows || problem.view.n != 1) return {};
+  if (!normalises_rows || problem.view.n != 1) return std::nullopt;
   const auto memory = std::make_shared<Memory>();
   const auto spec = [&](const ConstTensor& x) {
     return NormSpec{.op = op.name.data(),
@@ -246,10 +246,10 @@ std::vector<Side> kernel_sides(const Problem& problem, Executor& executor) {
   };
   if (problem.forward()) {
     const ForwardCall call = forward_call(problem, *memory);
-    return {timed(build_forward(spec(call.args.x), call.args), call)};
+    return timed(build_forward(spec(call.args.x), call.args), call);
   }
   const BackwardCall call = backward_call(problem, *memory);
-  return {timed(build_backward(spec(call.args.x), call.args), call)};
+  return timed(build_backward(spec(call.args.x), call.args), call);
 }
 
 Side separate_side(const Problem& problem, Executor& executor, const MakeAdd& make_add) {

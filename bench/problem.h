@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -80,7 +81,7 @@ Side library_side(const Problem& problem, Executor& executor);
 
 // "omninorm_kernel", for one row of layer_norm and rms_norm: what the C++ API leads to, without its
 // checks. Else none.
-std::vector<Side> kernel_sides(const Problem& problem, Executor& executor);
+std::optional<Side> kernel_side(const Problem& problem, Executor& executor);
 
 // "omninorm_separate", for add_*: an addition and our norm without it, into memory that is kept.
 // MakeAdd gives what computes out = a + b.

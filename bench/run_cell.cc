@@ -74,7 +74,7 @@ CellResult run_cell(const Cell& cell, const Limits& limits, const std::atomic<bo
   std::vector<Side> sides = copy_sides(problem, executor);
   sides.push_back(handover_side(executor));
   sides.push_back(library_side(problem, executor));
-  for (Side& side : kernel_sides(problem, executor)) sides.push_back(std::move(side));
+  if (auto side = kernel_side(problem, executor)) sides.push_back(std::move(*side));
   for (Side& side : torch_sides(problem)) sides.push_back(std::move(side));
   for (Side& side : onednn_sides(problem)) sides.push_back(std::move(side));
   check_answers(problem, sides, result);

@@ -73,8 +73,8 @@ void describe_any(const char* op, Argument& argument, Device device) {
   argument.range = memory_range(argument.tensor());
 }
 
-void check_given(const char* op, const Argument& argument) {
-  if (!argument.given()) fail(op, std::string(argument.name) + " to be given", "none");
+void check_given(const char* op, const char* name, bool given) {
+  if (!given) fail(op, std::string(name) + " to be given", "none");
 }
 
 void check_memory(const char* op, const Argument& argument) {

@@ -64,7 +64,10 @@ Argument describe(const char* op, const char* name, const BasicTensor<Pointer>& 
   return argument;
 }
 
-void check_given(const char* op, const Argument& argument);
+void check_given(const char* op, const char* name, bool given);
+inline void check_given(const char* op, const Argument& argument) {
+  check_given(op, argument.name, argument.given());
+}
 
 // Neither null nor misaligned where there are elements.
 void check_memory(const char* op, const Argument& argument);

@@ -29,22 +29,24 @@ class OpenMpExecutor final : public Executor {
 
   void run(std::int64_t count, Task task, void* state) override {
     // Inside a parallel region the caller's threads are already all there are.
-    const std::int64_t threads = std::min<std::int64_t>(concurrency(), kMostThreads);
+    const int threads = concurrency();
     if (count <= 1 || threads == 1) {
       serial_executor().run(count, task, state);
       return;
     }
-    const auto begin = [=](std::int64_t thread) {
-      return count / threads * thread + std::min(thread, count % threads);
+    const std::int64_t parts = std::min<std::int64_t>({threads, count, kMostParts});
+    const auto begin = [=](std::int64_t part) {
+      return count / parts * part + std::min(part, count % parts);
     };
-    Share shares[kMostThreads];
-    for (std::int64_t i = 0; i < threads; ++i) shares[i].next = begin(i);
-#pragma omp parallel num_threads(static_cast <int>(threads))
+    Part shared[kMostParts];
+    for (std::int64_t i = 0; i < parts; ++i) shared[i].next = begin(i);
+#pragma omp parallel num_threads(threads)
     {
       const std::int64_t me = omp_get_thread_num();
-      for (std::int64_t k = 0; k < threads; ++k) {
-        const std::int64_t whose = (me + k) % threads, end = begin(whose + 1);
-        const std::atomic_ref next(shares[whose].next);
+      for (std::int64_t k = 0; k < parts; ++k) {
+        const std::int64_t part = (me + k) % parts, end = begin(part + 1);
+        const std::atomic_ref next(shared[part].next);
+        if (next.load(std::memory_order_relaxed) >= end) continue;
         const auto take = [&] { return next.fetch_add(1, std::memory_order_relaxed); };
         for (std::int64_t i = take(); i < end; i = take()) task(state, i);
       }
@@ -52,8 +54,8 @@ class OpenMpExecutor final : public Executor {
   }
 
  private:
-  static constexpr std::int64_t kMostThreads = 256;
-  struct alignas(64) Share {
+  static constexpr std::int64_t kMostParts = 256;  // more threads than these share theirs
+  struct alignas(64) Part {
     std::int64_t next;
   };
 };

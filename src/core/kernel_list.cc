@@ -1,6 +1,5 @@
 #include "src/core/kernel_list.h"
 
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -32,10 +31,9 @@ struct Environment {
   }
 };
 
-std::atomic<std::uint64_t> version = 0;
-
+// Never destroyed: threads may run norms while the process exits.
 Environment& environment() {
-  static Environment environment = Environment::read();
+  static Environment& environment = *new Environment(Environment::read());
   return environment;
 }
 
@@ -117,10 +115,8 @@ std::span<const Kernel<NormBackward>> backward_kernels() {
 
 void reread_environment() {
   environment() = Environment::read();
-  ++version;
+  ++choice_version;
 }
-
-std::uint64_t environment_version() { return version.load(std::memory_order_relaxed); }
 
 const Kernel<NormForward>& choose(const NormForward& problem) { return choose_kernel(problem); }
 const Kernel<NormBackward>& choose(const NormBackward& problem) { return choose_kernel(problem); }

@@ -1,9 +1,11 @@
 // Kernel choice: an ordered list that ends in the reference, which takes everything. Each kernel
 // says why it declines; OMNINORM_VERBOSE=1 prints choice and reasons once per distinct choice,
-// OMNINORM_FORCE=<kernel name> picks one (an Error if it declines). Both are read at a process's
-// first call: looking through the environment takes a tenth as long as a norm of 768 entries.
+// OMNINORM_FORCE=<kernel name> picks one (an Error if it declines). Both are read when a process
+// chooses its first kernel: looking through the environment takes a tenth as long as a norm of 768
+// entries.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -48,9 +50,11 @@ extern const Kernel<NormBackward> cpu_position_backward;
 extern const Kernel<NormForward> reference_forward;
 extern const Kernel<NormBackward> reference_backward;
 
-// Reads them again, not while calls run; how often that was done.
+// Reads them again; not while calls run.
 void reread_environment();
-std::uint64_t environment_version();
+
+// Counted up by whatever changes choices: the environment read again, another SIMD target.
+inline std::atomic<std::uint64_t> choice_version = 0;
 
 // What takes the problem, and a run of it with a workspace of kernel.workspace(problem) bytes.
 const Kernel<NormForward>& choose(const NormForward& problem);

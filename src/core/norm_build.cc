@@ -48,6 +48,14 @@ void complete(NormView& view, const NormSpec& spec) {
   }
 }
 
+// The two zeros are one value: y's zeros would have the sign of the first call's (recent_calls.h).
+NormParameters parameters(const NormSpec& spec) {
+  NormParameters result = spec.parameters;
+  result.eps += 0.0;
+  result.weight_offset += 0.0;
+  return result;
+}
+
 // In a problem a null pointer means "not given", but a tensor without elements, or any in a size
 // query, may have one: those get an address that nobody reads.
 template <class Pointer>
@@ -98,7 +106,7 @@ NormForward build_forward(const NormSpec& spec, const NormForwardArgs& args, Pur
   check_forward(spec, args, extras, purpose);
   NormForward problem;
   problem.op = spec.op;
-  problem.parameters = spec.parameters;
+  problem.parameters = parameters(spec);
   const ViewOperand operands[] = {
       {args.x.strides.data(), &problem.x.strides},
       {args.y.given() ? args.y.strides.data() : args.x.strides.data(), &problem.y.strides},
@@ -107,17 +115,12 @@ NormForward build_forward(const NormSpec& spec, const NormForwardArgs& args, Pur
   problem.view =
       collapse(sizes_of(args.x), spec.axes, std::span(operands).first(spec.adds ? 4 : 2));
   complete(problem.view, spec);
-  problem.x.data = pointer(args.x);
+  point(problem, args, [](const auto& tensor) { return pointer(tensor); });
   problem.x.dtype = args.x.dtype;
-  problem.weight = pointer(args.weight);
-  problem.bias = pointer(args.bias);
   if (args.weight.given() || args.bias.given()) {
     problem.weight_dtype = args.weight.given() ? args.weight.dtype : args.bias.dtype;
   }
-  problem.y.data = pointer(args.y);
   problem.y.dtype = args.y.dtype;
-  problem.mean = pointer(args.mean);
-  problem.rstd = pointer(args.rstd);
   const DType wide = args.x.dtype == DType::f64 ? DType::f64 : DType::f32;
   problem.statistics_dtype = spec.f64_statistics ? DType::f64 : wide;
   problem.activation = spec.activation;
@@ -137,7 +140,7 @@ NormBackward build_backward(const NormSpec& spec, const NormBackwardArgs& args, 
   check_backward(spec, args, extras, purpose);
   NormBackward problem;
   problem.op = spec.op;
-  problem.parameters = spec.parameters;
+  problem.parameters = parameters(spec);
   const ConstTensor& dx = args.dx.given() ? ConstTensor(args.dx) : args.x;
   const ViewOperand operands[] = {{args.x.strides.data(), &problem.x.strides},
                                   {args.dy.strides.data(), &problem.dy.strides},
@@ -146,23 +149,15 @@ NormBackward build_backward(const NormSpec& spec, const NormBackwardArgs& args, 
   problem.view =
       collapse(sizes_of(args.x), spec.axes, std::span(operands).first(extras.dsum.given() ? 4 : 3));
   complete(problem.view, spec);
-  problem.x.data = pointer(args.x);
+  point(problem, args, [](const auto& tensor) { return pointer(tensor); });
   problem.x.dtype = args.x.dtype;
-  problem.weight = pointer(args.weight);
-  problem.bias = pointer(args.bias);
   if (args.weight.given() || args.bias.given()) {
     problem.weight_dtype = args.weight.given() ? args.weight.dtype : args.bias.dtype;
   }
   problem.activation = spec.activation;
   problem.statistics_dtype = args.x.dtype == DType::f64 ? DType::f64 : DType::f32;
-  problem.mean = pointer(args.mean);
-  problem.rstd = pointer(args.rstd);
-  problem.dy.data = pointer(args.dy);
   problem.dy.dtype = args.dy.dtype;
-  problem.dx.data = pointer(args.dx);
   problem.dx.dtype = args.x.dtype;
-  problem.dweight = pointer(args.dweight);
-  problem.dbias = pointer(args.dbias);
   if (args.dweight.given() || args.dbias.given()) {
     problem.dweight_dtype = args.dweight.given() ? args.dweight.dtype : args.dbias.dtype;
   }

@@ -63,6 +63,29 @@ NormAxes single_channels(const char* op, const ConstTensor& x);
 // looked at; a null pointer of a given tensor is replaced by one that is not null.
 enum class Purpose : std::uint8_t { launch, size_query };
 
+// Sets a problem's pointers to what address(tensor) gives.
+template <class Address>
+void point(NormForward& problem, const NormForwardArgs& args, const Address& address) {
+  problem.x.data = address(args.x);
+  problem.weight = address(args.weight);
+  problem.bias = address(args.bias);
+  problem.y.data = address(args.y);
+  problem.mean = address(args.mean);
+  problem.rstd = address(args.rstd);
+}
+template <class Address>
+void point(NormBackward& problem, const NormBackwardArgs& args, const Address& address) {
+  problem.x.data = address(args.x);
+  problem.weight = address(args.weight);
+  problem.bias = address(args.bias);
+  problem.mean = address(args.mean);
+  problem.rstd = address(args.rstd);
+  problem.dy.data = address(args.dy);
+  problem.dx.data = address(args.dx);
+  problem.dweight = address(args.dweight);
+  problem.dbias = address(args.dbias);
+}
+
 inline const ForwardExtras kNoForwardExtras{};
 inline const BackwardExtras kNoBackwardExtras{};
 

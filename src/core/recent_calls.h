@@ -1,6 +1,7 @@
 // The calls that a thread made last. What the checks say, the view and the choice of a kernel
-// depend on all of a call but its pointers, and take longer than one row of a norm does; a call
-// that comes back with other pointers needs only those looked at.
+// depend on all of a call but its pointers (and on what choice_version counts), and take longer
+// than one row of a norm does; a call that comes back with other pointers needs only those looked
+// at.
 #pragma once
 
 #include <algorithm>
@@ -11,9 +12,9 @@
 #include <new>
 #include <tuple>
 
-#include "omninorm/add_norm.h"
-#include "omninorm/norm.h"
+#include "src/core/add_args.h"
 #include "src/core/kernel_list.h"
+#include "src/core/norm_build.h"
 #include "src/core/overlap.h"
 
 namespace omninorm::internal {
@@ -24,6 +25,12 @@ struct CallTensors {
   std::array<const ConstTensor*, Inputs> inputs;
   std::array<const Tensor*, Outputs> outputs;
 };
+
+// A tensor that is new in one of these has a place here, too: what is not listed is not looked at.
+template <class Args, std::size_t Inputs, std::size_t Outputs>
+constexpr bool kListsAll = sizeof(Args) == (Inputs + Outputs) * sizeof(Tensor);
+static_assert(kListsAll<NormForwardArgs, 3, 3> && kListsAll<NormBackwardArgs, 6, 3> &&
+              kListsAll<AddNormForwardArgs, 4, 4> && kListsAll<AddNormBackwardArgs, 6, 3>);
 
 inline CallTensors<3, 3> tensors_of(const NormForwardArgs& args) {
   return {{&args.x, &args.weight, &args.bias}, {&args.y, &args.mean, &args.rstd}};
@@ -41,51 +48,21 @@ inline CallTensors<6, 3> tensors_of(const AddNormBackwardArgs& args) {
           {&args.dx, &args.dweight, &args.dbias}};
 }
 
-// A tensor that is not given is null in a problem, whatever its pointer.
-template <class Pointer>
-Pointer address(const BasicTensor<Pointer>& tensor) {
-  return tensor.given() ? tensor.data : nullptr;
-}
-
+// Sets the problem's pointers; a tensor that is not given is null there, whatever its own is.
 inline void point(NormForward& problem, const NormForwardArgs& args) {
-  problem.x.data = address(args.x);
-  problem.weight = address(args.weight);
-  problem.bias = address(args.bias);
-  problem.y.data = address(args.y);
-  problem.mean = address(args.mean);
-  problem.rstd = address(args.rstd);
+  point(problem, args, [](const auto& tensor) { return tensor.given() ? tensor.data : nullptr; });
 }
 inline void point(NormBackward& problem, const NormBackwardArgs& args) {
-  problem.x.data = address(args.x);
-  problem.weight = address(args.weight);
-  problem.bias = address(args.bias);
-  problem.mean = address(args.mean);
-  problem.rstd = address(args.rstd);
-  problem.dy.data = address(args.dy);
-  problem.dx.data = address(args.dx);
-  problem.dweight = address(args.dweight);
-  problem.dbias = address(args.dbias);
+  point(problem, args, [](const auto& tensor) { return tensor.given() ? tensor.data : nullptr; });
 }
 inline void point(NormForward& problem, const AddNormForwardArgs& args) {
-  problem.x.data = address(args.x);
-  problem.residual.data = address(args.residual);
-  problem.weight = address(args.weight);
-  problem.bias = address(args.bias);
-  problem.sum.data = address(args.sum);
-  problem.y.data = address(args.y);
-  problem.mean = address(args.mean);
-  problem.rstd = address(args.rstd);
+  point(problem, norm_args(args));
+  problem.residual.data = args.residual.data;
+  problem.sum.data = args.sum.data;
 }
 inline void point(NormBackward& problem, const AddNormBackwardArgs& args) {
-  problem.x.data = address(args.sum);
-  problem.weight = address(args.weight);
-  problem.mean = address(args.mean);
-  problem.rstd = address(args.rstd);
-  problem.dy.data = address(args.dy);
-  problem.dsum.data = address(args.dsum);
-  problem.dx.data = address(args.dx);
-  problem.dweight = address(args.dweight);
-  problem.dbias = address(args.dbias);
+  point(problem, norm_args(args));
+  problem.dsum.data = args.dsum.given() ? args.dsum.data : nullptr;
 }
 
 // All of a tensor but where it lies.
@@ -130,6 +107,8 @@ class RecentCalls {
   // build() checks the arguments and gives the Problem.
   template <class Build>
   void launch(const Args& args, const Options& options, const Context& context, Build&& build) {
+    // A thread's or the process's end may still call norms, after this object's.
+    if (ended_) return internal::launch(build(), context);
     if (Call* call = find(args, options)) {
       const Busy busy(*call);
       point(call->problem, args);
@@ -142,6 +121,8 @@ class RecentCalls {
     if (!problem.view.empty()) remember(args, options, problem, kernel, bytes);
   }
 
+  ~RecentCalls() { ended_ = true; }
+
  private:
   using Tensors = decltype(tensors_of(Args{}));
   static constexpr std::size_t kInputs = std::tuple_size_v<decltype(Tensors::inputs)>;
@@ -151,7 +132,7 @@ class RecentCalls {
 
   struct Call {
     bool busy = false;  // its kernel runs, maybe on an executor that lends this thread to others
-    std::uint64_t environment = 0;
+    std::uint64_t version = 0;
     Options options;
     std::array<TensorKind, kInputs> inputs;
     std::array<TensorKind, kOutputs> outputs;
@@ -171,12 +152,14 @@ class RecentCalls {
     const Tensors tensors = tensors_of(args);
     for (std::size_t i = 0; i < used_; ++i) {
       Call& call = *calls_[i];
-      if (!call.busy && call.environment == environment_version() && matches(call, tensors) &&
-          call.options == options && apart(call, tensors)) {
-        return &call;
-      }
+      if (!call.busy && same(call, tensors, options) && apart(call, tensors)) return &call;
     }
     return nullptr;
+  }
+
+  static bool same(const Call& call, const Tensors& tensors, const Options& options) {
+    return call.version == choice_version.load(std::memory_order_relaxed) &&
+           matches(call, tensors) && call.options == options;
   }
 
   static bool matches(const Call& call, const Tensors& tensors) {
@@ -221,14 +204,10 @@ class RecentCalls {
 
   void remember(const Args& args, const Options& options, const Problem& problem,
                 const Kernel<Problem>& kernel, std::size_t bytes) {
-    const std::size_t at = next_;
-    if (calls_[at] == nullptr) calls_[at].reset(new (std::nothrow) Call);
-    if (calls_[at] == nullptr) return;
-    used_ = std::max(used_, at + 1);
-    Call& call = *calls_[at];
-    next_ = (next_ + 1) % kCalls;
-    if (call.busy) return;
     const Tensors tensors = tensors_of(args);
+    Call call;
+    call.version = choice_version.load(std::memory_order_relaxed);
+    call.options = options;
     for (std::size_t i = 0; i < kInputs; ++i) call.inputs[i] = TensorKind(*tensors.inputs[i]);
     for (std::size_t i = 0; i < kOutputs; ++i) {
       call.outputs[i] = TensorKind(*tensors.outputs[i]);
@@ -236,12 +215,25 @@ class RecentCalls {
         call.in_place[i][k] = tensors.outputs[i]->data == tensors.inputs[k]->data;
       }
     }
-    call.environment = environment_version();
-    call.options = options;
+    // Tensors that interleave have to be looked at each time.
+    if (!apart(call, tensors)) return;
     call.problem = problem;
     call.kernel = &kernel;
     call.workspace = bytes;
+    // The same call in place and not in place is one entry, which serves both.
+    std::size_t at = 0;
+    while (at < used_ && !same(*calls_[at], tensors, options)) ++at;
+    if (at == used_) {
+      at = next_;
+      next_ = (next_ + 1) % kCalls;
+    }
+    if (calls_[at] == nullptr) calls_[at].reset(new (std::nothrow) Call);
+    if (calls_[at] == nullptr || calls_[at]->busy) return;
+    *calls_[at] = call;
+    used_ = std::max(used_, at + 1);
   }
+
+  static inline thread_local bool ended_ = false;
 
   std::array<std::unique_ptr<Call>, kCalls> calls_;
   std::size_t used_ = 0, next_ = 0;

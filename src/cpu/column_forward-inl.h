@@ -83,23 +83,19 @@ void column_moments(const ColumnRows<X>& rows, std::int64_t begin, std::int64_t 
   for (int attempt = 0; attempt < 2; ++attempt) {
     for (std::int64_t from = begin; from < end; from += kRowsPerSum) {
       const std::int64_t to = HWY_MIN(end, from + kRowsPerSum);
-      std::int64_t r = from;
-      if (r + kRowsTogether <= to) {
-        rows.template gather<kRowsTogether>(r, channel, row);
-        add_rows<kRowsTogether, true>(row, channels, shift, sums, squares);
-        r += kRowsTogether;
-      } else {
-        rows.template gather<1>(r, channel, row);
-        add_rows<1, true>(row, channels, shift, sums, squares);
-        ++r;
-      }
-      for (; r + kRowsTogether <= to; r += kRowsTogether) {
-        rows.template gather<kRowsTogether>(r, channel, row);
-        add_rows<kRowsTogether, false>(row, channels, shift, sums, squares);
-      }
-      for (; r < to; ++r) {
-        rows.template gather<1>(r, channel, row);
-        add_rows<1, false>(row, channels, shift, sums, squares);
+      const auto add = [&](auto together, std::int64_t r) HWY_ATTR {
+        constexpr int kRows = decltype(together)::value;
+        rows.template gather<kRows>(r, channel, row);
+        if (r == from) {
+          add_rows<kRows, true>(row, channels, shift, sums, squares);
+        } else {
+          add_rows<kRows, false>(row, channels, shift, sums, squares);
+        }
+        return r + kRows;
+      };
+      for (std::int64_t r = from; r < to;) {
+        r = r + kRowsTogether <= to ? add(std::integral_constant<int, kRowsTogether>(), r)
+                                    : add(std::integral_constant<int, 1>(), r);
       }
       const bool fresh = from == begin;
       for (size_t c = 0; c < channels; ++c) {
@@ -109,22 +105,28 @@ void column_moments(const ColumnRows<X>& rows, std::int64_t begin, std::int64_t 
     }
     // As for rows: a shift far off costs bits, then once more about the mean. Two standard
     // deviations, not one: of some hundred channels together one is beyond that too often.
-    int far = 0;
+    struct Moment {
+      double mean, m2;
+      bool far;
+    };
     const double per_row = 1 / count;
-    for (size_t c = 0; c < channels; ++c) {
+    const auto moment = [&](size_t c) HWY_ATTR {
       const double delta = first[c] * per_row;
       const double m2 = second[c] - first[c] * delta;
-      const double mean = static_cast<double>(shift[c]) + delta;
-      means[c] = mean;
-      m2s[c] = m2 < 0 ? 0 : m2;
-      far += !(delta * first[c] <= 4 * m2 + eps * count);
+      return Moment{static_cast<double>(shift[c]) + delta, m2 < 0 ? 0 : m2,
+                    !(delta * first[c] <= 4 * m2 + eps * count)};
+    };
+    int far = 0;
+    for (size_t c = 0; c < channels; ++c) {
+      const Moment result = moment(c);
+      means[c] = result.mean;
+      m2s[c] = result.m2;
+      far += result.far;
     }
     if (far == 0 || attempt == 1) break;
     for (size_t c = 0; c < channels; ++c) {
       // Only its own shift: a channel's bits must not depend on its neighbours.
-      const double delta = first[c] * per_row;
-      const double m2 = second[c] - first[c] * delta;
-      if (!(delta * first[c] <= 4 * m2 + eps * count)) shift[c] = static_cast<float>(means[c]);
+      if (moment(c).far) shift[c] = static_cast<float>(means[c]);
     }
   }
 }

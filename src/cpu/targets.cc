@@ -5,6 +5,7 @@
 
 #include "omninorm/cpu.h"
 #include "omninorm/error.h"
+#include "src/core/kernel_list.h"
 #include "src/cpu/row_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -53,6 +54,7 @@ void use_target(const std::string& name, const char* who) {
                 "\"");
   }
   hwy::GetChosenTarget().Update(chosen);
+  ++choice_version;
 }
 
 const char* target_in_use() { return HWY_DYNAMIC_DISPATCH(target_name)(); }

@@ -71,8 +71,8 @@ NormBackward build_sums(const NormBackwardArgs& args, const Tensor& dy, const Te
 NormBackward build_input(const NormBackwardArgs& args, const BatchNormSums& total,
                          const BatchNormOptions& options, Purpose purpose) {
   check_training(options);
-  check_given("batch_norm", describe("batch_norm", "total.dy", total.dy));
-  check_given("batch_norm", describe("batch_norm", "total.dy_xhat", total.dy_xhat));
+  check_given("batch_norm", "total.dy", total.dy.given());
+  check_given("batch_norm", "total.dy_xhat", total.dy_xhat.given());
   return build_backward(spec(args.x, options), args, purpose,
                         {.given_sum_dy = total.dy,
                          .given_sum_dy_xhat = total.dy_xhat,
@@ -139,8 +139,8 @@ std::size_t batch_norm_normalize_workspace(const NormForwardArgs& args,
 
 void batch_norm_backward_sums(const NormBackwardArgs& args, BatchNormSums& sums,
                               const BatchNormOptions& options, const Context& context) {
-  check_given("batch_norm", describe("batch_norm", "sums.dy", sums.dy));
-  check_given("batch_norm", describe("batch_norm", "sums.dy_xhat", sums.dy_xhat));
+  check_given("batch_norm", "sums.dy", sums.dy.given());
+  check_given("batch_norm", "sums.dy_xhat", sums.dy_xhat.given());
   const NormBackward problem = build_sums(args, sums.dy, sums.dy_xhat, options, Purpose::launch);
   launch_part(problem, "backward_sums", context);
   sums.count = pooled_elements(problem.view);

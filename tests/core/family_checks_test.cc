@@ -268,7 +268,7 @@ TEST(FamilyChecks, Residual) {
                                      .dsum = {v.dsum, {60}},
                                      .dx = {v.dx, {12, 5}}});
             }),
-            "[add_rms_norm] expected dsum of the shape of x, [12, 5], got [60]");
+            "[add_rms_norm] expected dsum of the shape of sum, [12, 5], got [60]");
 }
 
 TEST(FamilyChecks, BatchInParts) {

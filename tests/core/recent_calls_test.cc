@@ -300,6 +300,44 @@ TEST(RecentCalls, CallsWithinACall) {
   }
 }
 
+// A thread_local that is older than what a thread keeps ends after it.
+TEST(RecentCalls, CallsAtAThreadsEnd) {
+  static Rows at_end(1);
+  struct Last {
+    ~Last() { layer_norm_forward(at_end.forward()); }
+  };
+  Rows first(1);
+  in_fresh_thread([&] {
+    thread_local const Last last;
+    static_cast<void>(&last);
+    for (int i = 0; i < 2; ++i) layer_norm_forward(first.forward());
+  });
+  EXPECT_TRUE(at_end == first);
+}
+
+// Else a zero in y had the sign that the first of the two calls gave it.
+TEST(RecentCalls, ZerosOfEitherSignAreOneOffset) {
+  const std::vector<double> offsets = {0.0, -0.0};
+  for (const double before : offsets) {
+    in_fresh_thread([&] {
+      Rows rows(1);
+      rows.weight.assign(rows.weight.size(), -0.0f);
+      NormForwardArgs args = rows.forward();
+      args.bias = {};
+      layer_norm_forward(args, {.weight_offset = before});
+      const std::vector<float> y = rows.y;
+      layer_norm_forward(args, {.weight_offset = -before});
+      EXPECT_EQ(std::memcmp(y.data(), rows.y.data(), y.size() * sizeof(float)), 0);
+    });
+  }
+}
+
+TEST(RecentCalls, AreForgottenWhereChoicesMayChange) {
+  const std::uint64_t before = internal::choice_version;
+  set_cpu_target(cpu_target());
+  EXPECT_NE(internal::choice_version, before);
+}
+
 TEST(RecentCalls, ForgetAKernelThatIsNoLongerForced) {
   Rows rows(1), again(1);
   {
