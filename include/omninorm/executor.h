@@ -11,7 +11,8 @@
 namespace omninorm {
 
 // Runs tasks 0 .. count-1, each exactly once, in any order and on any threads, and returns when all
-// are done, on the thread that called it. A task never throws. Implement this to lend omninorm your own thread pool.
+// are done, on the thread that called it. A task never throws. Implement this to lend omninorm your
+// own thread pool.
 class Executor {
  public:
   using Task = void (*)(void* state, std::int64_t index);

@@ -32,7 +32,8 @@ void check_dtype(const char* op, const Argument& arg, DType a, DType b, const Ar
 // y, dy and dx. `widens`: may be f32 where x has 16 bits.
 void check_like_x(const NormSpec& spec, const Argument& arg, const Argument& x, bool widens) {
   if (!same_shape(arg.shape(), x.shape())) {
-    fail(spec.op, std::string(arg.name) + " of the shape of " + x.name + ", " + shape_text(x.shape()),
+    fail(spec.op,
+         std::string(arg.name) + " of the shape of " + x.name + ", " + shape_text(x.shape()),
          shape_text(arg.shape()));
   }
   const DType other = widens && is_16_bit(x.dtype) ? DType::f32 : x.dtype;
