@@ -109,7 +109,10 @@ TEST(Invariants, PeriIgnoresTheScaleOfABranchsLastWeight) {
       }
       const at::Tensor scaled = run(scaled_gradient);
       EXPECT_TRUE(at::allclose(logits, scaled, 1e-10, 1e-12)) << placement << " " << name;
-      EXPECT_TRUE(at::allclose(gradient / scale, scaled_gradient, 1e-9, 1e-12))
+      // With eps 0 one rounding, which BLAS does in an order that follows memory's alignment, comes
+      // out 1e7 times as large in the gradient: 2e-9 of its largest entry in one process of twenty.
+      const double furthest = (gradient / scale - scaled_gradient).abs().max().item<double>();
+      EXPECT_LE(furthest, 1e-7 * scaled_gradient.abs().max().item<double>())
           << placement << " " << name;
       EXPECT_GT(gradient.abs().max().item<double>(), 1e-6);
     }
