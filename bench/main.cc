@@ -47,6 +47,7 @@ struct Options {
   double seconds = 0.03;
   int rounds = 5;
   bool quick = false;
+  bool alone = false;
   bool fresh_memory = false;
 };
 
@@ -79,6 +80,8 @@ constexpr const char* kExamples =
 void add_options(CLI::App& app, Options& options) {
   app.add_flag("--quick", options.quick,
                "one shape an op, in minutes; images are nhwc, dtype is f32");
+  app.add_flag("--alone", options.alone,
+               "the C++ API beside the copy, without PyTorch and oneDNN: all cells in minutes");
   app.add_option("--op", options.ops,
                  "e.g. layer_norm or batch_norm_evaluation; may be given several times "
                  "(default: all; a wrong name lists them)");
@@ -106,10 +109,11 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--json", options.json, "write all figures and the machine to this file");
   app.add_option("--compare", options.compare, "say what changed since this --json file");
   app.add_option("--load", options.load, "measure nothing: take the figures of this --json file")
-      ->excludes("--quick", "--op", "--shape", "--dtype", "--layout", "--group-channels",
+      ->excludes("--quick", "--alone", "--op", "--shape", "--dtype", "--layout", "--group-channels",
                  "--direction", "--threads", "--target");
   app.add_option("--markdown", options.markdown,
-                 "write the tables between the markers of this file");
+                 "write the tables between the markers of this file (with --alone, or what it "
+                 "measured: the shares of the limit)");
 }
 
 Selection selection_of(const Options& options) {
@@ -168,7 +172,7 @@ Results measure_all(const Options& options, const std::vector<Cell>& wanted) {
   std::string last;
   for (const Cell& cell : wanted) {
     progress.show(results.cells.size(), name(cell));
-    CellResult result = run_cell(cell, limits, stop);
+    CellResult result = run_cell(cell, limits, options.alone, stop);
     progress.clear();
     if (stop) {
       fmt::print("\nStopped; {} of {} cells were measured.\n", results.cells.size(), wanted.size());
@@ -213,7 +217,7 @@ int run(const Options& options) {
     fmt::print("\nSince {} ({}):\n{}", options.compare, machine_line(before.machine),
                compare(before, results));
   }
-  if (!options.markdown.empty()) replace_between_markers(options.markdown, markdown(results));
+  if (!options.markdown.empty()) write_markdown(results, options.markdown);
   for (const CellResult& result : results.cells) {
     if (result.wrong) return 1;  // speed is no test; a wrong answer is
   }

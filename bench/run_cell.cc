@@ -56,11 +56,12 @@ void check_answers(const Problem& problem, std::vector<Side>& sides, CellResult&
   });
 }
 
-CellResult run_cell(const Cell& cell, const Limits& limits, const std::atomic<bool>& stop) {
+CellResult run_cell(const Cell& cell, const Limits& limits, bool alone,
+                    const std::atomic<bool>& stop) {
   CellResult result;
   result.cell = cell;
   release_freed_memory();
-  const std::size_t needed = memory_needed(cell, has_torch());
+  const std::size_t needed = memory_needed(cell, has_torch() && !alone);
   const std::size_t available = available_memory();
   if (needed > available / 10 * 9) {
     result.not_timed =
@@ -75,8 +76,10 @@ CellResult run_cell(const Cell& cell, const Limits& limits, const std::atomic<bo
   sides.push_back(handover_side(executor));
   sides.push_back(library_side(problem, executor));
   if (auto side = kernel_side(problem, executor)) sides.push_back(std::move(*side));
-  for (Side& side : torch_sides(problem)) sides.push_back(std::move(side));
-  for (Side& side : onednn_sides(problem)) sides.push_back(std::move(side));
+  if (!alone) {
+    for (Side& side : torch_sides(problem)) sides.push_back(std::move(side));
+    for (Side& side : onednn_sides(problem)) sides.push_back(std::move(side));
+  }
   check_answers(problem, sides, result);
   if (result.not_timed.empty() && !stop) result.measurement = measure(sides, limits, stop);
   return result;

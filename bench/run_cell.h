@@ -15,7 +15,9 @@ namespace omninorm::bench {
 void check_answers(const Problem& problem, std::vector<Side>& sides, CellResult& result);
 
 // Makes the memory, checks every side's answer against double precision, then times all sides.
-// A wrong answer of ours is not timed. When `stop` becomes true the result has no sides.
-CellResult run_cell(const Cell& cell, const Limits& limits, const std::atomic<bool>& stop);
+// A wrong answer of ours is not timed. `alone` leaves out PyTorch, oneDNN and the operator: the
+// C++ API beside the copy. When `stop` becomes true the result has no sides.
+CellResult run_cell(const Cell& cell, const Limits& limits, bool alone,
+                    const std::atomic<bool>& stop);
 
 }  // namespace omninorm::bench

@@ -17,9 +17,6 @@
 namespace omninorm::bench {
 namespace {
 
-constexpr const char* kBegin = "<!-- bench:kernels begin -->\n";
-constexpr const char* kEnd = "<!-- bench:kernels end -->";
-
 std::string microseconds(const CellResult& result, const std::string& side) {
   const auto* time = find_side(result.measurement.sides, side);
   if (time == nullptr) return std::string(1, '-');
@@ -169,6 +166,127 @@ std::string markdown_summary(const Results& results) {
   return text;
 }
 
+std::string markdown_tables(const Results& results) {
+  std::string text = machine_line(results.machine) + ".\n\n" + markdown_summary(results);
+  std::string last;
+  for (const CellResult& result : results.cells) {
+    if (group(result.cell) != last) {
+      last = group(result.cell);
+      text += fmt::format("\n### {}\n\n{}.\n\n", last, comparison(result.cell));
+      std::vector<std::string> headings;
+      std::string rule(1, '|');
+      for (const Column* column : columns(result.cell)) {
+        headings.emplace_back(column->heading);
+        rule += "---:|";
+      }
+      text += markdown_row(headings) + rule + "\n";
+    }
+    if (result.not_timed.empty()) {
+      text += markdown_row(table_cells(result));
+    } else {
+      text += markdown_row({label(result.cell), "not timed: " + result.not_timed});
+    }
+  }
+  return text;
+}
+
+// ---- The limit alone: a row for each op and layout, a column for each direction and dtype.
+
+// Whether nobody else was timed.
+bool is_alone(const Results& results) {
+  return std::none_of(results.cells.begin(), results.cells.end(), [](const CellResult& result) {
+    return find_side(result.measurement.sides, "torch") != nullptr ||
+           find_side(result.measurement.sides, "onednn") != nullptr;
+  });
+}
+
+struct LimitRow {
+  std::string name;
+  std::vector<Extreme> columns;
+};
+
+void add_to_row(std::vector<LimitRow>& rows, const std::string& name, std::size_t column,
+                std::size_t columns, const CellResult& result) {
+  auto row =
+      std::find_if(rows.begin(), rows.end(), [&](const LimitRow& r) { return r.name == name; });
+  if (row == rows.end()) {
+    rows.push_back({name, std::vector<Extreme>(columns)});
+    row = rows.end() - 1;
+  }
+  row->columns[column].add(share_of_limit(result, kLibrary), result);
+}
+
+std::string markdown_limit(const Results& results) {
+  std::vector<std::string> headings{""};
+  for (const CellResult& result : results.cells) {
+    const std::string heading =
+        fmt::format("{} {}", name(result.cell.direction), omninorm::name(result.cell.dtype));
+    if (std::find(headings.begin(), headings.end(), heading) == headings.end()) {
+      headings.push_back(heading);
+    }
+  }
+  const auto private_cache = results.machine.value("private_cache_bytes", std::size_t{0});
+  std::vector<LimitRow> classes, ops;
+  std::size_t cells = 0, unsteady = 0;
+  for (const CellResult& result : results.cells) {
+    if (!counts(result)) continue;
+    const Cell& cell = result.cell;
+    ++cells;
+    unsteady += result.measurement.steady ? 0 : 1;
+    const std::string heading =
+        fmt::format("{} {}", name(cell.direction), omninorm::name(cell.dtype));
+    const auto column = static_cast<std::size_t>(
+        std::find(headings.begin() + 1, headings.end(), heading) - headings.begin() - 1);
+    const bool of_rows = cell.layout == Layout::rows && !cell.op.starts_with("batch_norm");
+    add_to_row(classes,
+               fmt::format("{}, {}", of_rows ? "norms of rows" : "the others",
+                           result.bytes <= private_cache ? "in the private cache" : "past it"),
+               column, headings.size() - 1, result);
+    add_to_row(ops, cell.layout == Layout::rows ? cell.op : cell.op + " " + name(cell.layout),
+               column, headings.size() - 1, result);
+  }
+  std::string text = machine_line(results.machine) +
+                     fmt::format(". {} cells, of which {} unsteady.\n\n", cells, unsteady) +
+                     markdown_row(headings) + "|---|";
+  for (std::size_t i = 1; i < headings.size(); ++i) text += "---|";
+  text += "\n";
+  for (const auto* rows : {&classes, &ops}) {
+    for (const LimitRow& row : *rows) {
+      std::vector<std::string> line{row.name};
+      for (const Extreme& each : row.columns) {
+        line.push_back(each.count == 0 ? "-"
+                                       : fmt::format("**{}**, {}", each.mean(), each.worst_text()));
+      }
+      text += markdown_row(line);
+    }
+  }
+  return text;
+}
+
+// Replaces what stands between the lines "<!-- bench:NAME begin -->" and "... end -->".
+void replace_between_markers(const std::filesystem::path& file, const std::string& name,
+                             const std::string& text) {
+  const std::string begin_line = fmt::format("<!-- bench:{} begin -->", name);
+  const std::string end_line = fmt::format("<!-- bench:{} end -->", name);
+  std::ifstream in(file);
+  std::stringstream stream;
+  stream << in.rdbuf();
+  std::string all = stream.str();
+  const auto begin = all.find(begin_line + "\n");
+  const auto end = all.find(end_line);
+  if (begin == std::string::npos || end == std::string::npos || end < begin) {
+    throw Error(fmt::format("[bench] expected the lines '{}' and '{}' in '{}', did not find them",
+                            begin_line, end_line, file.string()));
+  }
+  const auto from = begin + begin_line.size() + 1;
+  all.replace(from, end - from, fmt::format("\n{}\n", text));
+  errno = 0;
+  std::ofstream out(file);
+  out << all;
+  out.close();
+  if (!out) throw std::system_error(errno, std::generic_category(), file.string());
+}
+
 }  // namespace
 
 std::string machine_line(const nlohmann::json& machine) {
@@ -247,48 +365,12 @@ std::string summary(const Results& results) {
   return text;
 }
 
-std::string markdown(const Results& results) {
-  std::string text = machine_line(results.machine) + ".\n\n" + markdown_summary(results);
-  std::string last;
-  for (const CellResult& result : results.cells) {
-    if (group(result.cell) != last) {
-      last = group(result.cell);
-      text += fmt::format("\n### {}\n\n{}.\n\n", last, comparison(result.cell));
-      std::vector<std::string> headings;
-      std::string rule(1, '|');
-      for (const Column* column : columns(result.cell)) {
-        headings.emplace_back(column->heading);
-        rule += "---:|";
-      }
-      text += markdown_row(headings) + rule + "\n";
-    }
-    if (result.not_timed.empty()) {
-      text += markdown_row(table_cells(result));
-    } else {
-      text += markdown_row({label(result.cell), "not timed: " + result.not_timed});
-    }
+void write_markdown(const Results& results, const std::filesystem::path& file) {
+  if (is_alone(results)) {
+    replace_between_markers(file, "limit", markdown_limit(results));
+  } else {
+    replace_between_markers(file, "kernels", markdown_tables(results));
   }
-  return text;
-}
-
-void replace_between_markers(const std::filesystem::path& file, const std::string& text) {
-  std::ifstream in(file);
-  std::stringstream stream;
-  stream << in.rdbuf();
-  std::string all = stream.str();
-  const auto begin = all.find(kBegin);
-  const auto end = all.find(kEnd);
-  if (begin == std::string::npos || end == std::string::npos || end < begin) {
-    throw Error(fmt::format("[bench] expected the lines '{}' and '{}' in '{}', did not find them",
-                            std::string_view(kBegin).substr(0, 28), kEnd, file.string()));
-  }
-  const auto from = begin + std::string_view(kBegin).size();
-  all.replace(from, end - from, fmt::format("\n{}\n", text));
-  errno = 0;
-  std::ofstream out(file);
-  out << all;
-  out.close();
-  if (!out) throw std::system_error(errno, std::generic_category(), file.string());
 }
 
 }  // namespace omninorm::bench

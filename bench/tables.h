@@ -17,10 +17,9 @@ std::string table_line(const CellResult& result);
 // Geometric means and the worst cell of each group.
 std::string summary(const Results& results);
 
-std::string markdown(const Results& results);
-
-// Replaces what stands between "<!-- bench:kernels begin -->" and "<!-- bench:kernels end -->".
-// Throws Error when the file has no such lines, system_error when it cannot be written.
-void replace_between_markers(const std::filesystem::path& file, const std::string& text);
+// Replaces what stands between "<!-- bench:kernels begin -->" and "<!-- bench:kernels end -->" by
+// all tables; where nobody else was timed (--alone), between "bench:limit" lines by shares of the
+// limit. Throws Error when the file has no such lines, system_error when it cannot be written.
+void write_markdown(const Results& results, const std::filesystem::path& file);
 
 }  // namespace omninorm::bench

@@ -7,159 +7,17 @@
 #define OMNINORM_CPU_NORM_FORWARD_INL_H_
 #endif
 
-#include <cmath>
+#include <cstring>
 #include <optional>
 #include <type_traits>
 
 #include "src/cpu/affine-inl.h"
 #include "src/cpu/extreme_row.h"
-#include "src/cpu/moments-inl.h"
 #include "src/cpu/row_plan.h"
+#include "src/cpu/row_statistics-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
-
-// What the last pass needs: xhat = (x - shift) * rstd + correction, or x * rstd where not centred.
-struct RowStatistics {
-  float shift;       // near the mean: x - shift is exact there, so neither the mean's own rounding
-                     // (2^-13 at 2000) nor the shift's distance from it costs anything
-  float correction;  // -rstd * (mean - shift)
-  float mean;
-  float rstd;
-};
-
-// Mean squares below this may have lost terms to underflow (squares below 2^-126 are denormal).
-inline constexpr double kSmallestMeanSquare = 0x1p-100;
-// When mean - shift exceeds 32 standard deviations, the variance lost 10 of its bits in
-// m2 - (mean - shift)^2: only (nearly) constant rows far from zero with a tiny eps get there.
-inline constexpr double kLargestCorrection = 0x1p10;
-
-// Where a centred row's first pass takes deviations from: the mean of a sample; for 16-bit numbers
-// 0, so that neither pass subtracts. Where the mean is over a standard deviation away from that,
-// bits are lost (the variance's error is 1 + 3 (mean - shift)^2 / variance times a two-pass one's),
-// and then once more, about the mean.
-template <class X>
-inline constexpr bool kFromZero = sizeof(X) == 2;
-
-// One row by itself, in double after the sums: rows past kChunk, and those that statistics_of_rows
-// gives up on. False: fp32 sums were not enough; see extreme_row.h.
-template <class X, bool Center>
-bool row_statistics(const X* x, size_t n, double eps, RowStatistics& result) {
-  double delta = 0;
-  double m2 = 0;
-  result.shift = 0;
-  if constexpr (Center) {
-    if constexpr (!kFromZero<X>) {
-      const size_t sample = sample_size(n);
-      result.shift = static_cast<float>(sum(x, sample) / static_cast<double>(sample));
-    }
-    Deviations about = deviations<kFromZero<X>>(x, n, result.shift);
-    if (HWY_UNLIKELY(!(about.delta * about.delta <= about.m2 + eps))) {
-      result.shift = static_cast<float>(result.shift + about.delta);
-      about = deviations(x, n, result.shift);
-    }
-    delta = about.delta;
-    m2 = about.m2;
-  } else {
-    m2 = sum_of_squares(x, n) / static_cast<double>(n);
-  }
-  const double with_eps = m2 + eps;
-  const double rstd = 1 / std::sqrt(with_eps);
-  result.rstd = static_cast<float>(rstd);
-  result.mean = static_cast<float>(result.shift + delta);
-  result.correction = static_cast<float>(-delta * rstd);
-  return with_eps >= kSmallestMeanSquare && std::isfinite(m2) &&
-         kLargestCorrection * with_eps >= delta * delta;
-}
-
-// Where statistics_of_rows takes deviations from: no row is centred; 0; a sample's mean; the mean
-// that `results` hold.
-enum class From { uncentred, zero, sample, mean };
-
-// `count` rows of n <= kChunk entries, up to Rows: as row_statistics, in fp32 after the sums.
-// Returns the set of rows for which that was not good enough.
-template <class X, From F, size_t Rows>
-HWY_NOINLINE unsigned statistics_of_rows(const X* const* x, size_t count, size_t n, double eps,
-                                         RowStatistics* results) {
-  const DF d;
-  VF first[Rows], second[Rows];
-  for (size_t r = 0; r < Rows; ++r) first[r] = second[r] = hn::Zero(d);
-  VF shift = hn::Zero(d), delta = hn::Zero(d);
-  HWY_ALIGN float shifts[kLanes] = {}, corrections[kLanes], means[kLanes], rstds[kLanes];
-  const VF per_entry = hn::Set(d, 1.0f / static_cast<float>(n));
-  if constexpr (F == From::sample) {
-    const size_t sample = sample_size(n);
-    for (size_t r = 0; r < count; ++r) first[r] = chunk_sum(x[r], sample);
-    shift = hn::Mul(reduce_each<Rows>(first), hn::Set(d, 1.0f / static_cast<float>(sample)));
-    hn::Store(shift, d, shifts);
-    for (size_t r = 0; r < Rows; ++r) first[r] = hn::Zero(d);
-  } else if constexpr (F == From::mean) {
-    for (size_t r = 0; r < count; ++r) shifts[r] = results[r].mean;
-    shift = hn::Load(d, shifts);
-  }
-  if constexpr (F == From::uncentred) {
-    for (size_t r = 0; r < count; ++r) second[r] = chunk_squares(x[r], n);
-  } else {
-    for (size_t r = 0; r < count; ++r) {
-      chunk_deviations<F == From::zero>(x[r], n, hn::Set(d, shifts[r]), first[r], second[r]);
-    }
-    delta = hn::Mul(reduce_each<Rows>(first), per_entry);
-  }
-  VF m2 = hn::Mul(reduce_each<Rows>(second), per_entry);
-  const VF delta2 = hn::Mul(delta, delta);
-  if constexpr (F != From::uncentred) {
-    m2 = hn::Sub(m2, delta2);
-    m2 = hn::IfThenElse(hn::Lt(m2, hn::Zero(d)), hn::Zero(d), m2);  // keeps NaN
-  }
-  const VF with_eps = hn::Add(m2, hn::Set(d, static_cast<float>(eps)));
-  const VF rstd = hn::Div(hn::Set(d, 1.0f), hn::Sqrt(with_eps));
-  const VF smallest = hn::Set(d, static_cast<float>(kSmallestMeanSquare));
-  const VF largest = hn::Set(d, 0x1p127f);
-  const auto good = hn::And(hn::And(hn::Ge(with_eps, smallest), hn::Le(with_eps, largest)),
-                            hn::Le(delta2, with_eps));
-  hn::Store(hn::Add(shift, delta), d, means);
-  hn::Store(hn::Neg(hn::Mul(delta, rstd)), d, corrections);
-  hn::Store(rstd, d, rstds);
-  for (size_t r = 0; r < count; ++r) results[r] = {shifts[r], corrections[r], means[r], rstds[r]};
-  const unsigned wanted = count < 32 ? (1u << count) - 1 : ~0u;
-  if (HWY_LIKELY(hn::AllTrue(d, hn::Or(good, hn::Not(hn::FirstN(d, count)))))) return 0;
-  HWY_ALIGN float flags[kLanes];
-  hn::Store(hn::IfThenElseZero(good, hn::Set(d, 1.0f)), d, flags);
-  unsigned bad = 0;
-  for (size_t r = 0; r < count; ++r) bad |= flags[r] == 0 ? 1u << r : 0;
-  return bad & wanted;
-}
-
-// Statistics of a batch; returns the set of rows that need row_statistics.
-template <class X, bool Center, size_t Rows>
-unsigned batch_statistics(const X* const* x, size_t count, size_t n, double eps,
-                          RowStatistics* results) {
-  if constexpr (!Center) {
-    return statistics_of_rows<X, From::uncentred, Rows>(x, count, n, eps, results);
-  } else if constexpr (!kFromZero<X>) {
-    return statistics_of_rows<X, From::sample, Rows>(x, count, n, eps, results);
-  } else {
-    const unsigned far = statistics_of_rows<X, From::zero, Rows>(x, count, n, eps, results);
-    if (HWY_LIKELY(far == 0)) return 0;
-    // Those alone: a row's bits must not depend on the rows beside it.
-    const X* far_x[Rows] = {};
-    RowStatistics about[Rows];
-    size_t index[Rows], far_count = 0;
-    for (size_t r = 0; r < count; ++r) {
-      if (!(far >> r & 1)) continue;
-      far_x[far_count] = x[r];
-      about[far_count] = results[r];
-      index[far_count++] = r;
-    }
-    const unsigned bad = statistics_of_rows<X, From::mean, Rows>(far_x, far_count, n, eps, about);
-    unsigned alone = 0;
-    for (size_t i = 0; i < far_count; ++i) {
-      results[index[i]] = about[i];
-      alone |= (bad >> i & 1) << index[i];
-    }
-    return alone;
-  }
-}
 
 enum class Affine { none, weight, weight_bias };
 
@@ -177,10 +35,14 @@ HWY_INLINE VF affine(VF xhat, const float* weight, const float* bias, size_t at)
 // xhat: x * rstd; x * rstd + correction, where the shift is 0; (x - shift) * rstd + correction.
 enum class Formula { scaled, moved, shifted };
 
-// y = xhat * weight + bias over one row. y may be x, but not where it streams. The next row,
-// `ahead` bytes on, is fetched meanwhile: the passes over a row in cache leave memory idle
-// otherwise.
-template <class X, class Y, Affine A, bool Round, bool Stream, Formula F>
+// What the last pass does about memory. in_cache: nothing, x and y are in the core's own.
+// fetch: the next row is asked for meanwhile, since the passes over a row in cache leave memory
+// idle otherwise. stream: that, and y goes past the cache.
+enum class Memory { in_cache, fetch, stream };
+
+// y = xhat * weight + bias over one row. y may be x, but not where it streams. The next row is
+// `ahead` bytes on.
+template <class X, class Y, Affine A, bool Round, Memory M, Formula F>
 HWY_INLINE void write_row(const X* x, const float* weight, const float* bias, size_t n,
                           const RowStatistics& row, Y* y, std::intptr_t ahead) {
   constexpr Layout L = kLayout<X>;
@@ -197,11 +59,11 @@ HWY_INLINE void write_row(const X* x, const float* weight, const float* bias, si
   VF a, b;
   size_t i = 0;
   for (; i + block <= n; i += block) {
-    fetch_block(x + i, ahead);
+    if constexpr (M != Memory::in_cache) fetch_block(x + i, ahead);
     load_block<L>(x + i, a, b);
     a = affine<X, A, Round>(normalize(a), weight, bias, i);
     b = affine<X, A, Round>(normalize(b), weight, bias, i + N);
-    if constexpr (Stream && can_stream<X, Y>()) {
+    if constexpr (M == Memory::stream && can_stream<X, Y>()) {
       stream_block<L>(a, b, y + i);
     } else {
       store_block<L>(a, b, y + i);
@@ -220,13 +82,12 @@ inline const void* element(DType dtype, const void* p, std::int64_t index) {
   return static_cast<const std::byte*>(p) + index * static_cast<std::int64_t>(size_of(dtype));
 }
 
-// Rows that are taken together: pointers, and which group and statistic each is.
+// Consecutive rows that are taken together, `first` the index of the first one's statistics.
 template <class X, class Y>
 struct RowBatch {
   const X* x[kLanes];
   Y* y[kLanes];
-  std::int64_t g[kLanes];
-  std::int64_t index[kLanes];
+  std::int64_t first = 0;
   size_t count = 0;
 };
 
@@ -258,35 +119,47 @@ void forward_batch(const ForwardPlan& plan, const RowBatch<X, Y>& batch, std::in
   const auto c = static_cast<size_t>(problem.view.c);
   const auto n = static_cast<size_t>(problem.view.stats_c);
   const double eps = problem.parameters.eps;
-  RowStatistics statistics[kLanes];
+  BatchStatistics statistics;
   unsigned alone = 1;
   const size_t most = statistics_rows<X>(n);
   if (most == kLanes && kLanes > 1) {
     alone = batch_statistics<X, Center, kLanes>(batch.x, batch.count, n, eps, statistics);
+  } else if (most > 1 && batch.count == 1) {  // the same bits, see reduce_each
+    alone = batch_statistics<X, Center, 1>(batch.x, 1, n, eps, statistics);
   } else if (most > 1) {
     alone = batch_statistics<X, Center, kFewRows>(batch.x, batch.count, n, eps, statistics);
   }
+  std::int64_t g = batch.first % problem.view.g;
   for (size_t r = 0; r < batch.count; ++r) {
-    RowStatistics& row = statistics[r];
     const X* x = batch.x[r];
     Y* y = batch.y[r];
-    const std::int64_t g = batch.g[r];
     const std::int64_t at = g * plan.affine_stride;
-    if ((alone >> r & 1) && !row_statistics<X, Center>(x, n, eps, row)) {
+    RowStatistics row;
+    bool extreme = false;
+    if (HWY_UNLIKELY(alone >> r & 1)) {
+      extreme = !row_statistics<X, Center>(x, n, eps, row);
+      statistics.set(r, row);
+    } else {
+      row = statistics.row(r);
+    }
+    if (HWY_UNLIKELY(extreme)) {
       const ExtremeStatistics exact = extreme_row_forward(
           problem, {x, element(problem.weight_dtype, problem.weight, g * problem.view.c),
                     element(problem.weight_dtype, problem.bias, g * problem.view.c), y});
-      row.mean = static_cast<float>(exact.mean);
-      row.rstd = static_cast<float>(exact.rstd);
+      statistics.mean[r] = static_cast<float>(exact.mean);
+      statistics.rstd[r] = static_cast<float>(exact.rstd);
     } else {
       const bool streams = plan.streams && can_stream<X, Y>() && aligned_for_stream(y);
       const auto write = [&](auto formula) {
         constexpr Formula F = decltype(formula)::value;
+        const float* weight = plan.weight + at;
+        const float* bias = plan.bias + at;
         if (streams) {
-          write_row<X, Y, A, Round, true, F>(x, plan.weight + at, plan.bias + at, c, row, y, ahead);
+          write_row<X, Y, A, Round, Memory::stream, F>(x, weight, bias, c, row, y, ahead);
+        } else if (plan.in_cache) {
+          write_row<X, Y, A, Round, Memory::in_cache, F>(x, weight, bias, c, row, y, ahead);
         } else {
-          write_row<X, Y, A, Round, false, F>(x, plan.weight + at, plan.bias + at, c, row, y,
-                                              ahead);
+          write_row<X, Y, A, Round, Memory::fetch, F>(x, weight, bias, c, row, y, ahead);
         }
       };
       if constexpr (!Center) {
@@ -297,8 +170,14 @@ void forward_batch(const ForwardPlan& plan, const RowBatch<X, Y>& batch, std::in
         write(std::integral_constant<Formula, Formula::shifted>());
       }
     }
-    if (problem.mean) static_cast<float*>(problem.mean)[batch.index[r]] = row.mean;
-    if (problem.rstd) static_cast<float*>(problem.rstd)[batch.index[r]] = row.rstd;
+    if (++g == problem.view.g) g = 0;
+  }
+  const size_t bytes = batch.count * sizeof(float);
+  if (problem.mean) {
+    std::memcpy(static_cast<float*>(problem.mean) + batch.first, statistics.mean, bytes);
+  }
+  if (problem.rstd) {
+    std::memcpy(static_cast<float*>(problem.rstd) + batch.first, statistics.rstd, bytes);
   }
 }
 
@@ -358,16 +237,16 @@ void forward_rows(const ForwardPlan& plan, std::int64_t begin, std::int64_t end)
   const size_t rows = batch_rows<X>(static_cast<size_t>(view.stats_c), plan.in_cache);
   const std::intptr_t ahead = next_row<X>(view, strides) * static_cast<std::intptr_t>(rows);
   RowBatch<X, Y> batch;
+  batch.first = begin * view.g;
   for (std::int64_t n = begin; n < end; ++n, cursor.next()) {
     if (sums) sums->add_next();
     for (std::int64_t g = 0; g < view.g; ++g) {
       const size_t r = batch.count++;
       batch.x[r] = static_cast<const X*>(data) + cursor.offset(0) + g * strides.g;
       batch.y[r] = static_cast<Y*>(problem.y.data) + cursor.offset(1) + g * problem.y.strides.g;
-      batch.g[r] = g;
-      batch.index[r] = n * view.g + g;
       if (batch.count < rows && (n + 1 < end || g + 1 < view.g)) continue;
       forward_batch<X, Y, A, Round, Center>(plan, batch, ahead);
+      batch.first += static_cast<std::int64_t>(batch.count);
       batch.count = 0;
     }
   }

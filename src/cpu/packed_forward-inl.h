@@ -55,8 +55,8 @@ HWY_INLINE void packed_forward(const PackedForwardPlan& plan, const Spread<X, C>
   const VF with_eps = hn::MulAdd(sum_groups<X>(t), per_entry,
                                  hn::Set(d, static_cast<float>(problem.parameters.eps)));
   const VF rstd = hn::Div(hn::Set(d, 1.0f), hn::Sqrt(with_eps));
-  // As in norm_forward-inl.h: below, squares may have lost terms to underflow; above, and for NaN,
-  // fp32 is not enough.
+  // As in row_statistics-inl.h: below, squares may have lost terms to underflow; above, and for
+  // NaN, fp32 is not enough.
   const auto good =
       hn::And(hn::Ge(with_eps, hn::Set(d, 0x1p-100f)), hn::Le(with_eps, hn::Set(d, 0x1p127f)));
   unsigned bad = 0;

@@ -9,7 +9,9 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "bench/backend.h"
 #include "bench/run_cell.h"
@@ -35,7 +37,7 @@ TEST_P(EveryOp, IsMeasuredInEveryCell) {
   const auto list = tiny_cells(find_op(GetParam()));
   ASSERT_GE(list.size(), 6u);
   for (const Cell& cell : list) {
-    const CellResult result = run_cell(cell, limits, go);
+    const CellResult result = run_cell(cell, limits, false, go);
     EXPECT_EQ(result.not_timed, "") << name(cell);
     for (const char* side : {"omninorm", "copy", "threads"}) {
       EXPECT_NE(find_side(result.measurement.sides, side), nullptr) << name(cell) << " " << side;
@@ -44,6 +46,17 @@ TEST_P(EveryOp, IsMeasuredInEveryCell) {
       EXPECT_NE(find_side(result.measurement.sides, "torch"), nullptr) << name(cell);
     }
   }
+}
+
+TEST(Alone, LeavesOthersOut) {
+  set_threads(1);
+  const std::atomic<bool> go{false};
+  const Limits limits{.rounds = 2, .seconds_per_side = 0, .tries = 1};
+  const CellResult result = run_cell(tiny_cells(find_op("layer_norm"))[0], limits, true, go);
+  EXPECT_EQ(result.not_timed, "");
+  std::vector<std::string> names;
+  for (const SideTime& side : result.measurement.sides) names.push_back(side.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"copy", "copy_streaming", "threads", "omninorm"}));
 }
 
 // Changes the first element, which is looked at in every cell, by far more than rounding.
@@ -177,6 +190,41 @@ TEST_F(Program, ReadsTheFilesOfTheFirstFormat) {
   EXPECT_NE(loaded.find("rms_norm forward f32"), std::string::npos) << loaded;
   EXPECT_NE(loaded.find("512x64"), std::string::npos) << loaded;
   EXPECT_NE(loaded.find("0.50"), std::string::npos) << loaded;
+}
+
+TEST_F(Program, WritesSharesOfTheLimitWhereNobodyElseWasTimed) {
+  const std::string json = (folder_ / "alone.json").string(), page = folder_ / "page.md";
+  std::ofstream(json) << R"({"format": 1, "machine": {"cpu": "x", "private_cache_bytes": 300000},
+    "cells": [
+    {"op": "rms_norm", "direction": "forward", "dtype": "f32", "rows": 512, "width": 64,
+     "bytes": 262144, "steady": true, "sides": {
+       "copy": {"seconds": 1e-6, "halves": [1e-6, 1e-6], "calls": 3},
+       "omninorm": {"seconds": 2e-6, "halves": [2e-6, 2e-6], "calls": 3}}},
+    {"op": "rms_norm", "direction": "forward", "dtype": "f32", "rows": 1024, "width": 64,
+     "bytes": 524288, "steady": false, "sides": {
+       "copy": {"seconds": 1e-6, "halves": [1e-6, 1e-6], "calls": 3},
+       "omninorm": {"seconds": 10e-6, "halves": [10e-6, 10e-6], "calls": 3}}}]})";
+  const std::string other = "<!-- bench:kernels begin -->\nkept\n<!-- bench:kernels end -->\n";
+  std::ofstream(page) << other << "<!-- bench:limit begin -->\nold\n<!-- bench:limit end -->\n";
+  int code = 0;
+  const std::string output = run("--load " + json + " --markdown " + page, code);
+  EXPECT_EQ(code, 0) << output;
+  std::stringstream text;
+  text << std::ifstream(page).rdbuf();
+  const std::string now = text.str();
+  EXPECT_EQ(now.find(other), 0u) << now;
+  EXPECT_EQ(now.find("old"), now.npos) << now;
+  for (const char* line : {"2 cells, of which 1 unsteady", "|  | forward f32 |\n",
+                           "| norms of rows, in the private cache | **0.50**, 0.50 at 512x64 |\n",
+                           "| norms of rows, past it | **0.10**, 0.10 at 1024x64 |\n",
+                           "| rms_norm | **0.22**, 0.10 at 1024x64 |\n"}) {
+    EXPECT_NE(now.find(line), now.npos) << line << "\n" << now;
+  }
+  std::ofstream(page) << other;
+  EXPECT_NE(run("--load " + json + " --markdown " + page, code)
+                .find("expected the lines '<!-- bench:limit begin -->'"),
+            std::string::npos);
+  EXPECT_NE(code, 0);
 }
 
 TEST_F(Program, TellsWhatItExpected) {
