@@ -80,8 +80,9 @@ constexpr const char* kExamples =
 void add_options(CLI::App& app, Options& options) {
   app.add_flag("--quick", options.quick,
                "one shape an op, in minutes; images are nhwc, dtype is f32");
-  app.add_flag("--alone", options.alone,
-               "the C++ API beside the copy, without PyTorch and oneDNN: all cells in minutes");
+  app.add_flag(
+      "--alone", options.alone,
+      "the C++ API beside the copy, without PyTorch and oneDNN: all cells in half an hour");
   app.add_option("--op", options.ops,
                  "e.g. layer_norm or batch_norm_evaluation; may be given several times "
                  "(default: all; a wrong name lists them)");
@@ -112,8 +113,8 @@ void add_options(CLI::App& app, Options& options) {
       ->excludes("--quick", "--alone", "--op", "--shape", "--dtype", "--layout", "--group-channels",
                  "--direction", "--threads", "--target");
   app.add_option("--markdown", options.markdown,
-                 "write the tables between the markers of this file (with --alone, or what it "
-                 "measured: the shares of the limit)");
+                 "write the tables between the markers of this file; of an --alone run, the shares "
+                 "of the limit");
 }
 
 Selection selection_of(const Options& options) {
@@ -160,6 +161,7 @@ class Progress {
 Results measure_all(const Options& options, const std::vector<Cell>& wanted) {
   Results results;
   results.machine = describe_machine();
+  results.machine["alone"] = options.alone;
   fmt::print("{}\n", machine_line(results.machine));
   const double load = load_average();
   if (load > 0.3) {
@@ -217,7 +219,11 @@ int run(const Options& options) {
     fmt::print("\nSince {} ({}):\n{}", options.compare, machine_line(before.machine),
                compare(before, results));
   }
-  if (!options.markdown.empty()) write_markdown(results, options.markdown);
+  if (!options.markdown.empty() && stop) {
+    fmt::print("{} is left as it was.\n", options.markdown);
+  } else if (!options.markdown.empty()) {
+    write_markdown(results, options.markdown);
+  }
   for (const CellResult& result : results.cells) {
     if (result.wrong) return 1;  // speed is no test; a wrong answer is
   }

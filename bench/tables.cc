@@ -88,12 +88,12 @@ struct Extreme {
   double worst = 0;
   std::string worst_cell;
 
-  void add(const std::optional<double>& value, const CellResult& result) {
+  void add(const std::optional<double>& value, const std::string& cell) {
     if (!value) return;
     log_sum += std::log(*value);
     if (count == 0 || *value < worst) {
       worst = *value;
-      worst_cell = label(result.cell);
+      worst_cell = cell;
     }
     ++count;
   }
@@ -133,7 +133,7 @@ std::vector<GroupSummary> summarize(const Results& results) {
       groups.push_back({.group = group(result.cell), .ratios = {}});
     }
     for (std::size_t i = 0; i < std::size(kRatios); ++i) {
-      groups.back().ratios[i].add(kRatios[i].of(result), result);
+      groups.back().ratios[i].add(kRatios[i].of(result), label(result.cell));
     }
   }
   return groups;
@@ -192,13 +192,7 @@ std::string markdown_tables(const Results& results) {
 
 // ---- The limit alone: a row for each op and layout, a column for each direction and dtype.
 
-// Whether nobody else was timed.
-bool is_alone(const Results& results) {
-  return std::none_of(results.cells.begin(), results.cells.end(), [](const CellResult& result) {
-    return find_side(result.measurement.sides, "torch") != nullptr ||
-           find_side(result.measurement.sides, "onednn") != nullptr;
-  });
-}
+bool is_alone(const nlohmann::json& machine) { return machine.value("alone", false); }
 
 struct LimitRow {
   std::string name;
@@ -206,14 +200,14 @@ struct LimitRow {
 };
 
 void add_to_row(std::vector<LimitRow>& rows, const std::string& name, std::size_t column,
-                std::size_t columns, const CellResult& result) {
+                std::size_t columns, const CellResult& result, const std::string& cell) {
   auto row =
       std::find_if(rows.begin(), rows.end(), [&](const LimitRow& r) { return r.name == name; });
   if (row == rows.end()) {
     rows.push_back({name, std::vector<Extreme>(columns)});
     row = rows.end() - 1;
   }
-  row->columns[column].add(share_of_limit(result, kLibrary), result);
+  row->columns[column].add(share_of_limit(result, kLibrary), cell);
 }
 
 std::string markdown_limit(const Results& results) {
@@ -227,8 +221,12 @@ std::string markdown_limit(const Results& results) {
   }
   const auto private_cache = results.machine.value("private_cache_bytes", std::size_t{0});
   std::vector<LimitRow> classes, ops;
+  std::vector<std::string> not_timed;
   std::size_t cells = 0, unsteady = 0;
   for (const CellResult& result : results.cells) {
+    if (!result.not_timed.empty()) {
+      not_timed.push_back(fmt::format("{}: {}", name(result.cell), result.not_timed));
+    }
     if (!counts(result)) continue;
     const Cell& cell = result.cell;
     ++cells;
@@ -238,12 +236,13 @@ std::string markdown_limit(const Results& results) {
     const auto column = static_cast<std::size_t>(
         std::find(headings.begin() + 1, headings.end(), heading) - headings.begin() - 1);
     const bool of_rows = cell.layout == Layout::rows && !cell.op.starts_with("batch_norm");
+    const std::string op =
+        cell.layout == Layout::rows ? cell.op : cell.op + " " + name(cell.layout);
     add_to_row(classes,
                fmt::format("{}, {}", of_rows ? "norms of rows" : "the others",
-                           result.bytes <= private_cache ? "in the private cache" : "past it"),
-               column, headings.size() - 1, result);
-    add_to_row(ops, cell.layout == Layout::rows ? cell.op : cell.op + " " + name(cell.layout),
-               column, headings.size() - 1, result);
+                           result.bytes <= private_cache ? "in L2" : "past it"),
+               column, headings.size() - 1, result, op + " " + label(cell));
+    add_to_row(ops, op, column, headings.size() - 1, result, label(cell));
   }
   std::string text = machine_line(results.machine) +
                      fmt::format(". {} cells, of which {} unsteady.\n\n", cells, unsteady) +
@@ -260,6 +259,7 @@ std::string markdown_limit(const Results& results) {
       text += markdown_row(line);
     }
   }
+  for (const std::string& each : not_timed) text += fmt::format("\nNot timed: {}.\n", each);
   return text;
 }
 
@@ -294,12 +294,13 @@ std::string machine_line(const nlohmann::json& machine) {
     return machine.value(key, nlohmann::json()).is_string() ? machine[key].get<std::string>()
                                                             : std::string();
   };
+  const auto others = [&](const std::string& name) { return is_alone(machine) ? "" : name; };
   std::vector<std::string> parts{
       text("cpu"),
       fmt::format("{} threads of {} cores", machine.value("threads", 0), machine.value("cores", 0)),
       text("simd"),
-      text("torch").empty() ? "without torch" : fmt::format("torch {}", text("torch")),
-      text("onednn").empty() ? "" : fmt::format("oneDNN {}", text("onednn")),
+      others(text("torch").empty() ? "without torch" : "torch " + text("torch")),
+      others(text("onednn").empty() ? "" : "oneDNN " + text("onednn")),
       fmt::format("omninorm {}", text("omninorm")),
       text("git"),
       text("date")};
@@ -366,7 +367,7 @@ std::string summary(const Results& results) {
 }
 
 void write_markdown(const Results& results, const std::filesystem::path& file) {
-  if (is_alone(results)) {
+  if (is_alone(results.machine)) {
     replace_between_markers(file, "limit", markdown_limit(results));
   } else {
     replace_between_markers(file, "kernels", markdown_tables(results));

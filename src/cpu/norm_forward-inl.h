@@ -35,7 +35,7 @@ HWY_INLINE VF affine(VF xhat, const float* weight, const float* bias, size_t at)
 // xhat: x * rstd; x * rstd + correction, where the shift is 0; (x - shift) * rstd + correction.
 enum class Formula { scaled, moved, shifted };
 
-// What the last pass does about memory. in_cache: nothing, x and y are in the core's own.
+// What the last pass does about memory. in_cache: nothing, x and y fit the core's own.
 // fetch: the next row is asked for meanwhile, since the passes over a row in cache leave memory
 // idle otherwise. stream: that, and y goes past the cache.
 enum class Memory { in_cache, fetch, stream };
@@ -122,26 +122,25 @@ void forward_batch(const ForwardPlan& plan, const RowBatch<X, Y>& batch, std::in
   BatchStatistics statistics;
   unsigned alone = 1;
   const size_t most = statistics_rows<X>(n);
-  if (most == kLanes && kLanes > 1) {
-    alone = batch_statistics<X, Center, kLanes>(batch.x, batch.count, n, eps, statistics);
-  } else if (most > 1 && batch.count == 1) {  // the same bits, see reduce_each
+  if (most > 1 && batch.count == 1) {  // the same bits, see reduce_each
     alone = batch_statistics<X, Center, 1>(batch.x, 1, n, eps, statistics);
+  } else if (most == kLanes && kLanes > 1) {
+    alone = batch_statistics<X, Center, kLanes>(batch.x, batch.count, n, eps, statistics);
   } else if (most > 1) {
     alone = batch_statistics<X, Center, kFewRows>(batch.x, batch.count, n, eps, statistics);
   }
-  std::int64_t g = batch.first % problem.view.g;
+  std::int64_t g = problem.view.g > 1 ? batch.first % problem.view.g : 0;
   for (size_t r = 0; r < batch.count; ++r) {
     const X* x = batch.x[r];
     Y* y = batch.y[r];
     const std::int64_t at = g * plan.affine_stride;
-    RowStatistics row;
     bool extreme = false;
     if (HWY_UNLIKELY(alone >> r & 1)) {
-      extreme = !row_statistics<X, Center>(x, n, eps, row);
-      statistics.set(r, row);
-    } else {
-      row = statistics.row(r);
+      RowStatistics by_itself;
+      extreme = !row_statistics<X, Center>(x, n, eps, by_itself);
+      statistics.set(r, by_itself);
     }
+    const RowStatistics row = statistics.row(r);
     if (HWY_UNLIKELY(extreme)) {
       const ExtremeStatistics exact = extreme_row_forward(
           problem, {x, element(problem.weight_dtype, problem.weight, g * problem.view.c),

@@ -24,8 +24,6 @@ HWY_EXPORT(forward_task);
 // Rows per task: enough bytes that handing out a task costs nothing beside it, few enough that
 // threads share evenly and a task stays in L2.
 constexpr std::int64_t kTaskBytes = 64 * 1024;
-// Three quarters of a private cache of 2 MiB.
-constexpr std::int64_t kPrivateBytes = 1536 * 1024;
 
 const char* decline_options(const NormForward& problem) {
   if (problem.activation != Activation::none) return "an activation stands behind the norm";
@@ -95,7 +93,11 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
   plan.streams = problem.y.data != problem.x.data && problem.y.data != problem.residual.data &&
                  worth_streaming(Traffic::forward, view.n * row_bytes);
   // The threads decide how rows are batched here, which the bits do not depend on.
-  plan.in_cache = view.n * row_bytes / std::max(1, executor.concurrency()) <= kPrivateBytes;
+  const auto added = problem.residual.data
+                         ? 2 * view.g * view.c * static_cast<std::int64_t>(size_of(problem.x.dtype))
+                         : 0;
+  plan.in_cache =
+      in_private_cache(view.n * (row_bytes + added) / std::max(1, executor.concurrency()));
   const auto task = HWY_DYNAMIC_DISPATCH(forward_task);
   for_ranges(executor, view.n, kTaskBytes / row_bytes,
              [&](std::int64_t begin, std::int64_t end) { task(plan, begin, end); });

@@ -60,7 +60,7 @@ class RowCursor {
 struct ForwardPlan {
   const NormForward* problem = nullptr;
   bool streams = false;   // outputs go past the cache, see streaming.h
-  bool in_cache = false;  // each thread's share of x and y fits its private cache
+  bool in_cache = false;  // each thread's share fits its private cache
   // Weight + offset and bias as fp32, g rows of affine_stride floats in the kernel's element order;
   // null where there is nothing to multiply or add. A bias without a weight gets a weight of ones.
   const float* weight = nullptr;

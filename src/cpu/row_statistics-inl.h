@@ -29,7 +29,7 @@ inline constexpr double kSmallestMeanSquare = 0x1p-100;
 // m2 - (mean - shift)^2: only (nearly) constant rows far from zero with a tiny eps get there.
 inline constexpr double kLargestCorrection = 0x1p10;
 
-// The same of rows that are taken together, and as arrays: a batch's statistics are few vector
+// RowStatistics of rows that are taken together, as arrays: a batch's statistics are few vector
 // stores then. Stores queue up behind the rows that were just written.
 struct BatchStatistics {
   HWY_ALIGN float shift[kLanes];
@@ -98,7 +98,7 @@ HWY_NOINLINE unsigned statistics_of_rows(const X* const* x, size_t count, size_t
   VF first[Rows], second[Rows];
   // Only where there are others: GCC 12 makes this "rep stos", which waits for all stores before
   // it, so for the rows that were just written.
-  const auto empty_others = [&] {
+  const auto empty_others = [&]() HWY_ATTR {
     if (HWY_LIKELY(count == Rows)) return;
     for (size_t r = 0; r < Rows; ++r) first[r] = second[r] = hn::Zero(d);
   };
@@ -158,7 +158,8 @@ unsigned batch_statistics(const X* const* x, size_t count, size_t n, double eps,
     if (HWY_LIKELY(far == 0)) return 0;
     // Those alone: a row's bits must not depend on the rows beside it.
     const X* far_x[Rows] = {};
-    BatchStatistics about = {};
+    BatchStatistics about;
+    hn::Store(hn::Zero(DF()), DF(), about.mean);  // the others' lanes
     size_t index[Rows], far_count = 0;
     for (size_t r = 0; r < count; ++r) {
       if (!(far >> r & 1)) continue;

@@ -27,12 +27,20 @@ std::int64_t measured(Traffic traffic) {
 }
 
 // A machine with less cache crosses at its size.
-std::int64_t cache() {
+std::int64_t last_level_cache() {
 #if defined(_SC_LEVEL3_CACHE_SIZE)
   const std::int64_t bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
   if (bytes > 0) return bytes;
 #endif
   return INT64_MAX;
+}
+
+std::int64_t private_cache() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  const std::int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (bytes > 0) return bytes;
+#endif
+  return mebibytes(1);
 }
 
 std::int64_t chosen = -1;
@@ -42,8 +50,13 @@ std::int64_t chosen = -1;
 void set_streaming_crossover(std::int64_t bytes) { chosen = bytes; }
 
 bool worth_streaming(Traffic traffic, std::int64_t operand_bytes) {
-  static const std::int64_t last_level = cache();
+  static const std::int64_t last_level = last_level_cache();
   return operand_bytes >= (chosen >= 0 ? chosen : std::min(last_level, measured(traffic)));
+}
+
+bool in_private_cache(std::int64_t operand_bytes) {
+  static const std::int64_t most = private_cache() / 4 * 3;
+  return operand_bytes <= most;
 }
 
 }  // namespace omninorm::internal

@@ -14,6 +14,10 @@ enum class Traffic : std::uint8_t { forward, backward, steps };
 // Whether a call whose operands have this many bytes together streams its outputs.
 bool worth_streaming(Traffic traffic, std::int64_t operand_bytes);
 
+// Whether operands of this many bytes fit the cache that a core has for itself, with room for
+// weights.
+bool in_private_cache(std::int64_t operand_bytes);
+
 // For tests: a crossover of one's own for all traffic, or -1 for the measured ones again. Not while
 // ops run.
 void set_streaming_crossover(std::int64_t bytes);

@@ -194,7 +194,8 @@ TEST_F(Program, ReadsTheFilesOfTheFirstFormat) {
 
 TEST_F(Program, WritesSharesOfTheLimitWhereNobodyElseWasTimed) {
   const std::string json = (folder_ / "alone.json").string(), page = folder_ / "page.md";
-  std::ofstream(json) << R"({"format": 1, "machine": {"cpu": "x", "private_cache_bytes": 300000},
+  std::ofstream(json)
+      << R"({"format": 1, "machine": {"cpu": "x", "private_cache_bytes": 300000, "alone": true},
     "cells": [
     {"op": "rms_norm", "direction": "forward", "dtype": "f32", "rows": 512, "width": 64,
      "bytes": 262144, "steady": true, "sides": {
@@ -203,7 +204,15 @@ TEST_F(Program, WritesSharesOfTheLimitWhereNobodyElseWasTimed) {
     {"op": "rms_norm", "direction": "forward", "dtype": "f32", "rows": 1024, "width": 64,
      "bytes": 524288, "steady": false, "sides": {
        "copy": {"seconds": 1e-6, "halves": [1e-6, 1e-6], "calls": 3},
-       "omninorm": {"seconds": 10e-6, "halves": [10e-6, 10e-6], "calls": 3}}}]})";
+       "omninorm": {"seconds": 10e-6, "halves": [10e-6, 10e-6], "calls": 3}}},
+    {"op": "rms_norm", "direction": "forward", "dtype": "f32", "rows": 1, "width": 64,
+     "bytes": 512, "steady": true, "sides": {
+       "copy": {"seconds": 1e-6, "halves": [1e-6, 1e-6], "calls": 3},
+       "omninorm": {"seconds": 90e-6, "halves": [90e-6, 90e-6], "calls": 3}}},
+    {"op": "layer_norm", "direction": "backward", "dtype": "bf16", "rows": 64, "width": 64,
+     "bytes": 512, "steady": true, "sides": {
+       "copy": {"seconds": 3e-6, "halves": [3e-6, 3e-6], "calls": 3},
+       "omninorm": {"seconds": 4e-6, "halves": [4e-6, 4e-6], "calls": 3}}}]})";
   const std::string other = "<!-- bench:kernels begin -->\nkept\n<!-- bench:kernels end -->\n";
   std::ofstream(page) << other << "<!-- bench:limit begin -->\nold\n<!-- bench:limit end -->\n";
   int code = 0;
@@ -214,10 +223,12 @@ TEST_F(Program, WritesSharesOfTheLimitWhereNobodyElseWasTimed) {
   const std::string now = text.str();
   EXPECT_EQ(now.find(other), 0u) << now;
   EXPECT_EQ(now.find("old"), now.npos) << now;
-  for (const char* line : {"2 cells, of which 1 unsteady", "|  | forward f32 |\n",
-                           "| norms of rows, in the private cache | **0.50**, 0.50 at 512x64 |\n",
-                           "| norms of rows, past it | **0.10**, 0.10 at 1024x64 |\n",
-                           "| rms_norm | **0.22**, 0.10 at 1024x64 |\n"}) {
+  for (const char* line : {"3 cells, of which 1 unsteady", "|  | forward f32 | backward bf16 |\n",
+                           "| norms of rows, in L2 | **0.50**, 0.50 at rms_norm 512x64 | **0.75**, "
+                           "0.75 at layer_norm 64x64 |\n",
+                           "| norms of rows, past it | **0.10**, 0.10 at rms_norm 1024x64 | - |\n",
+                           "| rms_norm | **0.22**, 0.10 at 1024x64 | - |\n",
+                           "| layer_norm | - | **0.75**, 0.75 at 64x64 |\n"}) {
     EXPECT_NE(now.find(line), now.npos) << line << "\n" << now;
   }
   std::ofstream(page) << other;
