@@ -180,9 +180,9 @@ Results measure_all(const Options& options, const std::vector<Cell>& wanted) {
       fmt::print("\nStopped; {} of {} cells were measured.\n", results.cells.size(), wanted.size());
       break;
     }
-    if (group(cell) != last) fmt::print("{}", group_heading(result));
+    if (group(cell) != last) fmt::print("{}", group_heading(result, is_alone(results.machine)));
     last = group(cell);
-    fmt::print("{}", table_line(result));
+    fmt::print("{}", table_line(result, is_alone(results.machine)));
     std::fflush(stdout);
     results.cells.push_back(std::move(result));
   }
@@ -193,9 +193,10 @@ void print_all(const Results& results) {
   fmt::print("{}\n", machine_line(results.machine));
   std::string last;
   for (const CellResult& result : results.cells) {
-    if (group(result.cell) != last) fmt::print("{}", group_heading(result));
+    if (group(result.cell) != last)
+      fmt::print("{}", group_heading(result, is_alone(results.machine)));
     last = group(result.cell);
-    fmt::print("{}", table_line(result));
+    fmt::print("{}", table_line(result, is_alone(results.machine)));
   }
 }
 

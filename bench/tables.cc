@@ -42,16 +42,19 @@ struct Column {
   int width;
   std::string (*cell)(const CellResult&);
   const char* only = "";  // for the ops whose name starts so
+  bool others = true;     // says something of others, or of ours beside them: not in --alone runs
 };
 using In = const CellResult&;
 constexpr Column kColumns[] = {
-    {"shape", 19, [](In r) { return label(r.cell) + (r.measurement.steady ? "" : " ~"); }},
-    {"copy us", 9, [](In r) { return microseconds(r, "copy"); }},
-    {"C++ API us", 12, [](In r) { return microseconds(r, kLibrary); }},
-    {"/kernel", 9, [](In r) { return ratio(time_ratio(r, kLibrary, kKernel)); }, "layer_norm"},
-    {"/kernel", 9, [](In r) { return ratio(time_ratio(r, kLibrary, kKernel)); }, "rms_norm"},
-    {"GB/s", 7, [](In r) { return gigabytes(r, kLibrary); }},
-    {"/limit", 8, [](In r) { return ratio(share_of_limit(r, kLibrary)); }},
+    {"shape", 19, [](In r) { return label(r.cell) + (r.measurement.steady ? "" : " ~"); }, "",
+     false},
+    {"copy us", 9, [](In r) { return microseconds(r, "copy"); }, "", false},
+    {"C++ API us", 12, [](In r) { return microseconds(r, kLibrary); }, "", false},
+    {"/kernel", 9, [](In r) { return ratio(time_ratio(r, kLibrary, kKernel)); }, "layer_norm",
+     false},
+    {"/kernel", 9, [](In r) { return ratio(time_ratio(r, kLibrary, kKernel)); }, "rms_norm", false},
+    {"GB/s", 7, [](In r) { return gigabytes(r, kLibrary); }, "", false},
+    {"/limit", 8, [](In r) { return ratio(share_of_limit(r, kLibrary)); }, "", false},
     {"/PyTorch", 10, [](In r) { return ratio(versus_torch(r, kLibrary)); }},
     {"/oneDNN", 9, [](In r) { return ratio(time_ratio(r, "onednn", kLibrary)); }},
     {"/separate", 11, [](In r) { return ratio(time_ratio(r, kLibrary, kSeparate)); }, "add_"},
@@ -64,17 +67,17 @@ constexpr Column kColumns[] = {
     {"fresh op us", 13, [](In r) { return microseconds(r, "omninorm_torch_fresh"); }},
     {"fresh PyTorch us", 18, [](In r) { return microseconds(r, "torch_fresh"); }}};
 
-std::vector<const Column*> columns(const Cell& cell) {
+std::vector<const Column*> columns(const Cell& cell, bool alone) {
   std::vector<const Column*> result;
   for (const Column& column : kColumns) {
-    if (cell.op.starts_with(column.only)) result.push_back(&column);
+    if (!(alone && column.others) && cell.op.starts_with(column.only)) result.push_back(&column);
   }
   return result;
 }
 
-std::vector<std::string> table_cells(const CellResult& result) {
+std::vector<std::string> table_cells(const CellResult& result, bool alone) {
   std::vector<std::string> cells;
-  for (const Column* column : columns(result.cell)) cells.push_back(column->cell(result));
+  for (const Column* column : columns(result.cell, alone)) cells.push_back(column->cell(result));
   return cells;
 }
 
@@ -175,14 +178,14 @@ std::string markdown_tables(const Results& results) {
       text += fmt::format("\n### {}\n\n{}.\n\n", last, comparison(result.cell));
       std::vector<std::string> headings;
       std::string rule(1, '|');
-      for (const Column* column : columns(result.cell)) {
+      for (const Column* column : columns(result.cell, false)) {
         headings.emplace_back(column->heading);
         rule += "---:|";
       }
       text += markdown_row(headings) + rule + "\n";
     }
     if (result.not_timed.empty()) {
-      text += markdown_row(table_cells(result));
+      text += markdown_row(table_cells(result, false));
     } else {
       text += markdown_row({label(result.cell), "not timed: " + result.not_timed});
     }
@@ -191,8 +194,6 @@ std::string markdown_tables(const Results& results) {
 }
 
 // ---- The limit alone: a row for each op and layout, a column for each direction and dtype.
-
-bool is_alone(const nlohmann::json& machine) { return machine.value("alone", false); }
 
 struct LimitRow {
   std::string name;
@@ -289,6 +290,8 @@ void replace_between_markers(const std::filesystem::path& file, const std::strin
 
 }  // namespace
 
+bool is_alone(const nlohmann::json& machine) { return machine.value("alone", false); }
+
 std::string machine_line(const nlohmann::json& machine) {
   const auto text = [&](const char* key) {
     return machine.value(key, nlohmann::json()).is_string() ? machine[key].get<std::string>()
@@ -308,21 +311,22 @@ std::string machine_line(const nlohmann::json& machine) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
-std::string group_heading(const CellResult& first) {
+std::string group_heading(const CellResult& first, bool alone) {
   std::string line;
-  for (const Column* column : columns(first.cell)) {
+  for (const Column* column : columns(first.cell, alone)) {
     line += fmt::format("{:>{}}", column->heading, column->width);
   }
-  return fmt::format("\n{} ({})\n{}\n", group(first.cell), comparison(first.cell), line);
+  const std::string compared = alone ? "" : fmt::format(" ({})", comparison(first.cell));
+  return fmt::format("\n{}{}\n{}\n", group(first.cell), compared, line);
 }
 
-std::string table_line(const CellResult& result) {
+std::string table_line(const CellResult& result, bool alone) {
   std::string line;
   if (!result.not_timed.empty()) {
     line = fmt::format("{:>19}  not timed: {}\n", label(result.cell), result.not_timed);
   } else {
-    const auto cells = table_cells(result);
-    const auto shown = columns(result.cell);
+    const auto cells = table_cells(result, alone);
+    const auto shown = columns(result.cell, alone);
     for (std::size_t i = 0; i < cells.size(); ++i) {
       line += fmt::format("{:>{}}", cells[i], shown[i]->width);
     }
@@ -344,11 +348,13 @@ std::string summary(const Results& results) {
       "\nGeometric means over the cells of {} rows or more, and all images (1.00 of the limit: the "
       "speed of a copy of the bytes that must move; 2.00 times PyTorch: twice as fast)\n{:<42}",
       kLeastRows, "");
-  for (const Ratio& each : kRatios) text += fmt::format("{:<34}", each.heading);
+  const std::size_t shown = is_alone(results.machine) ? 1 : std::size(kRatios);
+  for (std::size_t i = 0; i < shown; ++i) text += fmt::format("{:<34}", kRatios[i].heading);
   text += "\n";
   for (const GroupSummary& each : summarize(results)) {
     text += fmt::format("{:<42}", each.group);
-    for (const Extreme& extreme : each.ratios) {
+    for (std::size_t i = 0; i < shown; ++i) {
+      const Extreme& extreme = each.ratios[i];
       text +=
           fmt::format("{:<34}", extreme.count == 0 ? std::string(1, '-')
                                                    : extreme.mean() + ", " + extreme.worst_text());

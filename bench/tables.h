@@ -10,9 +10,13 @@ namespace omninorm::bench {
 
 std::string machine_line(const nlohmann::json& machine);
 
-// The heading of a group (op, direction, dtype), and one line of it.
-std::string group_heading(const CellResult& first);
-std::string table_line(const CellResult& result);
+// Whether --alone was asked for when this was measured.
+bool is_alone(const nlohmann::json& machine);
+
+// The heading of a group (op, direction, dtype), and one line of it; alone: without the columns
+// that need others.
+std::string group_heading(const CellResult& first, bool alone);
+std::string table_line(const CellResult& result, bool alone);
 
 // Geometric means and the worst cell of each group.
 std::string summary(const Results& results);
