@@ -30,8 +30,8 @@ constexpr std::int64_t kTaskBytes = 64 * 1024;
 // Sums for dweight and dbias are kept by task: at most so many, of about so many periods at least.
 constexpr std::int64_t kMaxSums = 64;
 constexpr std::int64_t kMinPeriods = 16;
-// A period's weights, and its sums, stay in the core's first cache.
-constexpr std::int64_t kMostPeriodFloats = 4096;
+// A period's weights, and its sums, stay in the core's own cache.
+constexpr std::int64_t kMostPeriodFloats = 32 * 1024;
 
 PackedShape shape_of(const NormView& view) {
   PackedShape shape;

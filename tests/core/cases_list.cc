@@ -249,6 +249,12 @@ void add_feature_cases(std::vector<Case>& list, DType dtype) {
       add(list, c);
     }
   }
+  // Weights that repeat late: after thousands of groups, and (1001) too late for the packed kernel.
+  for (const std::int64_t groups : {250, 1001, 2048}) {
+    Case c = basic(Op::grouped_layer_norm, {19, groups * 8}, dtype);
+    c.groups = groups;
+    add(list, c);
+  }
 }
 
 }  // namespace

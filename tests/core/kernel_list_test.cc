@@ -88,6 +88,17 @@ TEST_F(Environment, VerboseSaysWhatAndWhyOnce) {
             "omninorm: rms_norm_backward: row; packed declined: statistics are of a part of c\n");
 }
 
+TEST_F(Environment, ShortGroupsOfWideRowsArePacked) {
+  cases::set_environment("OMNINORM_VERBOSE", "1");
+  const std::vector<float> x(3 * 16384, 1.0f);
+  std::vector<float> y(x.size());
+  EXPECT_EQ(standard_error_of([&] {
+              grouped_layer_norm_forward({.x = {x.data(), {3, 16384}}, .y = {y.data(), {3, 16384}}},
+                                         {.groups = 2048});
+            }),
+            "omninorm: grouped_layer_norm_forward: packed\n");
+}
+
 TEST_F(Environment, ForcePicks) {
   Call call;
   cases::set_environment("OMNINORM_VERBOSE", "1");
