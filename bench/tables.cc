@@ -211,11 +211,14 @@ void add_to_row(std::vector<LimitRow>& rows, const std::string& name, std::size_
   row->columns[column].add(share_of_limit(result, kLibrary), cell);
 }
 
+std::string limit_heading(const Cell& cell) {
+  return fmt::format("{} {}", name(cell.direction), omninorm::name(cell.dtype));
+}
+
 std::string markdown_limit(const Results& results) {
   std::vector<std::string> headings{""};
   for (const CellResult& result : results.cells) {
-    const std::string heading =
-        fmt::format("{} {}", name(result.cell.direction), omninorm::name(result.cell.dtype));
+    const std::string heading = limit_heading(result.cell);
     if (std::find(headings.begin(), headings.end(), heading) == headings.end()) {
       headings.push_back(heading);
     }
@@ -232,10 +235,9 @@ std::string markdown_limit(const Results& results) {
     const Cell& cell = result.cell;
     ++cells;
     unsteady += result.measurement.steady ? 0 : 1;
-    const std::string heading =
-        fmt::format("{} {}", name(cell.direction), omninorm::name(cell.dtype));
     const auto column = static_cast<std::size_t>(
-        std::find(headings.begin() + 1, headings.end(), heading) - headings.begin() - 1);
+        std::find(headings.begin() + 1, headings.end(), limit_heading(cell)) - headings.begin() -
+        1);
     const bool of_rows = cell.layout == Layout::rows && !cell.op.starts_with("batch_norm");
     const std::string op =
         cell.layout == Layout::rows ? cell.op : cell.op + " " + name(cell.layout);

@@ -177,13 +177,23 @@ TEST_F(Program, LoadPrintsWhatWasMeasured) {
   EXPECT_NE(loaded.find("  0 of "), std::string::npos) << loaded;
 }
 
+// A cell of 64 columns in the first format; seconds of the copy and of ours.
+std::string row_cell(const std::string& fields, const std::string& copy, const std::string& ours) {
+  const auto side = [](const std::string& seconds) {
+    return R"({"seconds": )" + seconds + R"(, "halves": [)" + seconds + ", " + seconds +
+           R"(], "calls": 3})";
+  };
+  return "{" + fields + R"(, "width": 64, "sides": {"copy": )" + side(copy) + R"(, "omninorm": )" +
+         side(ours) + "}}";
+}
+
 TEST_F(Program, ReadsTheFilesOfTheFirstFormat) {
   const std::string json = (folder_ / "old.json").string();
-  std::ofstream(json) << R"({"format": 1, "machine": {"cpu": "x", "threads": 1}, "cells": [
-    {"op": "rms_norm", "direction": "forward", "dtype": "f32", "rows": 512, "width": 64,
-     "bytes": 262144, "steady": true, "sides": {
-       "copy": {"seconds": 1e-6, "halves": [1e-6, 1e-6], "calls": 3},
-       "omninorm": {"seconds": 2e-6, "halves": [2e-6, 2e-6], "calls": 3}}}]})";
+  std::ofstream(json) << R"({"format": 1, "machine": {"cpu": "x", "threads": 1}, "cells": [)"
+                      << row_cell(R"("op": "rms_norm", "direction": "forward", "dtype": "f32",
+                           "rows": 512, "bytes": 262144, "steady": true)",
+                                  "1e-6", "2e-6")
+                      << "]}";
   int code = 0;
   const std::string loaded = run("--load " + json, code);
   EXPECT_EQ(code, 0);
@@ -194,25 +204,17 @@ TEST_F(Program, ReadsTheFilesOfTheFirstFormat) {
 
 TEST_F(Program, WritesSharesOfTheLimitWhereNobodyElseWasTimed) {
   const std::string json = (folder_ / "alone.json").string(), page = folder_ / "page.md";
+  const std::string rms = R"("op": "rms_norm", "direction": "forward", "dtype": "f32", )";
   std::ofstream(json)
       << R"({"format": 1, "machine": {"cpu": "x", "private_cache_bytes": 300000, "alone": true},
-    "cells": [
-    {"op": "rms_norm", "direction": "forward", "dtype": "f32", "rows": 512, "width": 64,
-     "bytes": 262144, "steady": true, "sides": {
-       "copy": {"seconds": 1e-6, "halves": [1e-6, 1e-6], "calls": 3},
-       "omninorm": {"seconds": 2e-6, "halves": [2e-6, 2e-6], "calls": 3}}},
-    {"op": "rms_norm", "direction": "forward", "dtype": "f32", "rows": 1024, "width": 64,
-     "bytes": 524288, "steady": false, "sides": {
-       "copy": {"seconds": 1e-6, "halves": [1e-6, 1e-6], "calls": 3},
-       "omninorm": {"seconds": 10e-6, "halves": [10e-6, 10e-6], "calls": 3}}},
-    {"op": "rms_norm", "direction": "forward", "dtype": "f32", "rows": 1, "width": 64,
-     "bytes": 512, "steady": true, "sides": {
-       "copy": {"seconds": 1e-6, "halves": [1e-6, 1e-6], "calls": 3},
-       "omninorm": {"seconds": 90e-6, "halves": [90e-6, 90e-6], "calls": 3}}},
-    {"op": "layer_norm", "direction": "backward", "dtype": "bf16", "rows": 64, "width": 64,
-     "bytes": 512, "steady": true, "sides": {
-       "copy": {"seconds": 3e-6, "halves": [3e-6, 3e-6], "calls": 3},
-       "omninorm": {"seconds": 4e-6, "halves": [4e-6, 4e-6], "calls": 3}}}]})";
+          "cells": [)"
+      << row_cell(rms + R"("rows": 512, "bytes": 262144, "steady": true)", "1e-6", "2e-6") << ","
+      << row_cell(rms + R"("rows": 1024, "bytes": 524288, "steady": false)", "1e-6", "10e-6") << ","
+      << row_cell(rms + R"("rows": 1, "bytes": 512, "steady": true)", "1e-6", "90e-6") << ","
+      << row_cell(R"("op": "layer_norm", "direction": "backward", "dtype": "bf16",
+                     "rows": 64, "bytes": 512, "steady": true)",
+                  "3e-6", "4e-6")
+      << "]}";
   const std::string other = "<!-- bench:kernels begin -->\nkept\n<!-- bench:kernels end -->\n";
   std::ofstream(page) << other << "<!-- bench:limit begin -->\nold\n<!-- bench:limit end -->\n";
   int code = 0;
