@@ -45,6 +45,22 @@ inline void channel_sums(const ChannelBackwardPlan& plan, std::int64_t begin, st
              });
 }
 
+inline void channel_sums_and_gradients(const ChannelBackwardPlan& plan, std::int64_t begin,
+                                       std::int64_t end) {
+  with_types(plan.problem->x.dtype, plan.problem->dy.dtype, plan.problem->activation,
+             [&](auto x, auto dy, auto activation) {
+               using X = decltype(x);
+               using Y = decltype(dy);
+               if (plan.shape.layout == ChannelLayout::plane) {
+                 PlaneBackward<X, Y, activation.value>(plan).sums_and_dx(begin, end);
+               } else {
+                 const ColumnBackward<X, Y, activation.value> columns(plan);
+                 for (std::int64_t u = begin; u < end; ++u) columns.sums_and_dx(u);
+               }
+             });
+  if (plan.streams) finish_stream();
+}
+
 inline void channel_gradients(const ChannelBackwardPlan& plan, std::int64_t begin,
                               std::int64_t end) {
   with_types(plan.problem->x.dtype, plan.problem->dy.dtype, plan.problem->activation,
@@ -70,6 +86,7 @@ namespace {
 
 HWY_EXPORT(plane_gradients);
 HWY_EXPORT(channel_sums);
+HWY_EXPORT(channel_sums_and_gradients);
 HWY_EXPORT(channel_gradients);
 HWY_EXPORT(prepare_arguments);
 HWY_EXPORT(finish_sums);
@@ -96,6 +113,11 @@ bool wants_affine(const NormBackward& problem) { return problem.dweight || probl
 bool wants_sums(const NormBackward& problem) {
   const bool own = problem.given_mean == nullptr && problem.given_sum_dy == nullptr;
   return wants_affine(problem) || (own && problem.dx.data != nullptr);
+}
+
+// Evaluation's dx does not hang on the sums: one pass makes both.
+bool sums_beside_dx(const NormBackward& problem) {
+  return problem.given_mean != nullptr && wants_affine(problem) && problem.dx.data != nullptr;
 }
 
 // One task finishes a set: sums, then dx while x and dy are in cache.
@@ -207,13 +229,18 @@ void run_steps(const ChannelBackwardPlan& plan, Executor& executor) {
   for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
     prepare(plan, image, begin, end);
   });
-  if (plan.wants_sums) in_tasks(HWY_DYNAMIC_DISPATCH(channel_sums));
+  const bool beside_dx = sums_beside_dx(*plan.problem);
+  if (beside_dx) {
+    in_tasks(HWY_DYNAMIC_DISPATCH(channel_sums_and_gradients));
+  } else if (plan.wants_sums) {
+    in_tasks(HWY_DYNAMIC_DISPATCH(channel_sums));
+  }
   for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
     finish(plan, image, begin, end);
   });
   // Before dx, which may be dy.
   if (wants_affine(*plan.problem)) write_affine(plan, executor);
-  if (plan.problem->dx.data) in_tasks(HWY_DYNAMIC_DISPATCH(channel_gradients));
+  if (plan.problem->dx.data && !beside_dx) in_tasks(HWY_DYNAMIC_DISPATCH(channel_gradients));
 }
 
 template <ChannelLayout L>
@@ -229,12 +256,11 @@ void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
   const std::int64_t elements = shape.images * shape.channels * shape.positions;
   const auto element =
       static_cast<std::int64_t>(2 * size_of(problem.x.dtype) + size_of(problem.dy.dtype));
-  const bool images =
-      plan.wants_sums && fits_cache(shape, size_of(problem.x.dtype) + size_of(problem.dy.dtype));
-  const std::int64_t together =
-      plan.wants_sums ? units_together(shape, size_of(problem.x.dtype) + size_of(problem.dy.dtype))
-                      : 0;
-  const bool once = images || together > 0 || whole_sets(plan) || !plan.wants_sums;
+  const bool one_pass = !plan.wants_sums || sums_beside_dx(problem);
+  const std::size_t read = size_of(problem.x.dtype) + size_of(problem.dy.dtype);
+  const bool images = !one_pass && fits_cache(shape, read);
+  const std::int64_t together = one_pass ? 0 : units_together(shape, read);
+  const bool once = images || together > 0 || whole_sets(plan) || one_pass;
   plan.streams = problem.dx.data != problem.dy.data &&
                  worth_streaming(once ? Traffic::backward : Traffic::steps, elements * element);
   if (images) return run_images(plan, executor);

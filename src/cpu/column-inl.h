@@ -20,6 +20,9 @@ inline constexpr size_t kChannelTile = 512;
 // against it the roundings of a long chain of additions all go one way.
 inline constexpr std::int64_t kRowsPerSum = 64;
 
+// What a backward pass does about dx besides its sums.
+enum class Dx { none, store, stream };
+
 // Elements [at, at + n) of a block's channels; all = the block is whole.
 template <Layout L, bool Full, class T>
 HWY_INLINE void load_channels(const T* p, size_t n, VF& a, VF& b) {
@@ -27,6 +30,19 @@ HWY_INLINE void load_channels(const T* p, size_t n, VF& a, VF& b) {
     load_block<L>(p, a, b);
   } else {
     load_block_n<L>(p, n, a, b);
+  }
+}
+
+// And back, of x's layout; Stream: past the cache.
+template <class X, bool Full, bool Stream, class T>
+HWY_INLINE void store_channels(VF a, VF b, T* p, size_t n) {
+  constexpr Layout L = kLayout<X>;
+  if constexpr (Full && Stream && can_stream<X, T>()) {
+    stream_block<L>(a, b, p);
+  } else if constexpr (Full) {
+    store_block<L>(a, b, p);
+  } else {
+    store_block_n<L>(a, b, p, n);
   }
 }
 

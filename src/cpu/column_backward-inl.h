@@ -26,11 +26,12 @@ struct ColumnParameters {
 };
 
 // Adds `Rows` rows to the sums of dy and of dy * (x - mean) of channels [channel, channel +
-// channels), whose parameters begin at `parameters`.
-template <int Rows, class X, class Y, Activation A>
+// channels), whose parameters begin at `parameters`. dx: none where it hangs on the sums; in
+// evaluation it does not, and x and dy are read once for both.
+template <int Rows, class X, class Y, Activation A, Dx D>
 HWY_INLINE void add_gradient_rows(const ChannelBackwardPlan& plan, const X* const* x,
-                                  const Y* const* dy, size_t parameters, size_t channels,
-                                  float* sums, float* products) {
+                                  const Y* const* dy, X* const* dx, size_t parameters,
+                                  size_t channels, float* sums, float* products) {
   constexpr Layout L = kLayout<X>;
   for_each_block(channels, [&](size_t at, size_t n, auto full) HWY_ATTR {
     constexpr bool kFull = decltype(full)::value;
@@ -50,6 +51,12 @@ HWY_INLINE void add_gradient_rows(const ChannelBackwardPlan& plan, const X* cons
       sb = hn::Add(sb, gb);
       qa = hn::MulAdd(ga, a, qa);
       qb = hn::MulAdd(gb, b, qb);
+      if constexpr (D != Dx::none) {
+        // As write_gradient_rows has it, whose 0 makes -0 a 0.
+        const VF zero = hn::Zero(DF());
+        store_channels<X, kFull, D == Dx::stream>(hn::MulAdd(ga, p.scale_a, zero),
+                                                  hn::MulAdd(gb, p.scale_b, zero), dx[r] + at, n);
+      }
     }
     store_block<L>(sa, sb, sums + at);
     store_block<L>(qa, qb, products + at);
@@ -81,13 +88,7 @@ HWY_INLINE void write_gradient_rows(const ChannelBackwardPlan& plan, const X* co
       b = hn::MulAdd(hn::IfThenElseZero(b_reads_x, b), xb, cb);
       a = hn::MulAdd(ga, p.scale_a, a);
       b = hn::MulAdd(gb, p.scale_b, b);
-      if constexpr (kFull && Stream && can_stream<X, X>()) {
-        stream_block<L>(a, b, dx[r] + at);
-      } else if constexpr (kFull) {
-        store_block<L>(a, b, dx[r] + at);
-      } else {
-        store_block_n<L>(a, b, dx[r] + at, n);
-      }
+      store_channels<X, kFull, Stream>(a, b, dx[r] + at, n);
     }
   });
 }
@@ -107,13 +108,32 @@ struct ColumnBackward {
         dys(problem.dy.strides, shape),
         dxs(problem.dx.strides, shape) {}
 
+  // A tile of a block, blocks counted through sets.
+  void sums(std::int64_t unit) const { sums<Dx::none>(unit); }
+
+  // Evaluation: dx, too.
+  void sums_and_dx(std::int64_t unit) const {
+    if (streams()) return sums<Dx::stream>(unit);
+    sums<Dx::store>(unit);
+  }
+
+  void apply(std::int64_t unit) const {
+    if (streams()) return write<true>(unit);
+    write<false>(unit);
+  }
+
+ private:
+  bool streams() const { return plan.streams && aligned_columns<X>(problem.dx.data, dxs); }
+
+  template <Dx D>
   void sums(std::int64_t unit) const {
     const auto [first, last] = channels_of(shape, unit);
     for (size_t c = first; c < last; c += kChannelTile) {
-      sums_of_channels(unit / shape.tiles, c, HWY_MIN(last - c, kChannelTile));
+      sums_of_channels<D>(unit / shape.tiles, c, HWY_MIN(last - c, kChannelTile));
     }
   }
 
+  template <Dx D>
   void sums_of_channels(std::int64_t b, size_t channel, size_t channels) const {
     const std::int64_t set = b / shape.blocks;
     const std::int64_t begin = b % shape.blocks * shape.rows_per_block;
@@ -132,28 +152,30 @@ struct ColumnBackward {
       std::memset(products, 0, sizeof products);
       const X* rows[kRowsTogether];
       const Y* dys_[kRowsTogether];
+      X* dx[kRowsTogether];
+      const auto to_dx = [&](std::int64_t first, int count) {
+        if (D == Dx::none) return;
+        for (int i = 0; i < count; ++i) {
+          dx[i] = static_cast<X*>(problem.dx.data) + dxs.row(shape, set, first + i) + channel;
+        }
+      };
       std::int64_t r = from;
       for (; r + kRowsTogether <= to; r += kRowsTogether) {
         x.template gather<kRowsTogether>(r, channel, rows);
         dy.template gather<kRowsTogether>(r, channel, dys_);
-        add_gradient_rows<kRowsTogether, X, Y, A>(plan, rows, dys_, parameters, channels, sums,
-                                                  products);
+        to_dx(r, kRowsTogether);
+        add_gradient_rows<kRowsTogether, X, Y, A, D>(plan, rows, dys_, dx, parameters, channels,
+                                                     sums, products);
       }
       for (; r < to; ++r) {
         x.template gather<1>(r, channel, rows);
         dy.template gather<1>(r, channel, dys_);
-        add_gradient_rows<1, X, Y, A>(plan, rows, dys_, parameters, channels, sums, products);
+        to_dx(r, 1);
+        add_gradient_rows<1, X, Y, A, D>(plan, rows, dys_, dx, parameters, channels, sums,
+                                         products);
       }
       for (size_t c = 0; c < channels; ++c) dy_sums[c] += static_cast<double>(sums[c]);
       for (size_t c = 0; c < channels; ++c) dy_x_sums[c] += static_cast<double>(products[c]);
-    }
-  }
-
-  void apply(std::int64_t unit) const {
-    if (plan.streams && aligned_columns<X>(problem.dx.data, dxs)) {
-      write<true>(unit);
-    } else {
-      write<false>(unit);
     }
   }
 

@@ -147,13 +147,7 @@ HWY_INLINE void write_rows(const X* const* x, Y* const* y, size_t channels, cons
       load_channels<L, kFull>(x[r] + at, n, a, b);
       a = activate<A>(hn::MulAdd(hn::Sub(a, ma), wa, oa));
       b = activate<A>(hn::MulAdd(hn::Sub(b, mb), wb, ob));
-      if constexpr (kFull && Stream && can_stream<X, Y>()) {
-        stream_block<L>(a, b, y[r] + at);
-      } else if constexpr (kFull) {
-        store_block<L>(a, b, y[r] + at);
-      } else {
-        store_block_n<L>(a, b, y[r] + at, n);
-      }
+      store_channels<X, kFull, Stream>(a, b, y[r] + at, n);
     }
   });
 }

@@ -220,6 +220,10 @@ HWY_NOINLINE void plane_gradients_of(const X* x, const Y* dy, X* dx, size_t n, s
 
 template <class X, class Y, Activation A>
 struct PlaneBackward {
+  // What x and dy have of the planes that are taken through both passes together, where they are
+  // small: half of the nearest cache.
+  static constexpr size_t kBatchBytes = 16 * 1024;
+
   const ChannelBackwardPlan& plan;
   const NormBackward& problem;
   const ChannelShape& shape;
@@ -268,7 +272,6 @@ struct PlaneBackward {
   // Sets begin .. end-1, counted through images: sums and dx, while x and dy are in cache; several
   // at a time where they are small.
   void whole_sets(std::int64_t begin, std::int64_t end) const {
-    constexpr size_t kBatchBytes = 16 * 1024;
     const std::int64_t sets = shape.sets_per_image();
     const size_t bytes = static_cast<size_t>(shape.group) * n * (sizeof(X) + sizeof(Y));
     const auto channels = static_cast<std::int64_t>(kFinishTile) / shape.group;
@@ -349,6 +352,16 @@ struct PlaneBackward {
       plane_gradient_sums<X, Y, A>(planes, static_cast<size_t>(count), n, plan.part_dy + i,
                                    plan.part_dy_x + i);
       i += count;
+    }
+  }
+  // Evaluation, where dx does not hang on the sums: both, while x and dy are in cache.
+  void sums_and_dx(std::int64_t begin, std::int64_t end) const {
+    const size_t bytes = n * (sizeof(X) + sizeof(Y));
+    const auto together = static_cast<std::int64_t>(HWY_MAX(kBatchBytes / bytes, 1));
+    for (std::int64_t i = begin; i < end; i += together) {
+      const std::int64_t stop = HWY_MIN(end, i + together);
+      sums(i, stop);
+      apply(i, stop);
     }
   }
   void apply(std::int64_t begin, std::int64_t end) const {

@@ -1,5 +1,8 @@
 // Statistics over channels at each position, where positions lie side by side (LN-G-Position on
-// NCHW): a vector holds the same channel of neighbouring positions, so every sum is lane by lane.
+// NCHW): a vector holds the same channel of neighbouring positions, so every sum is lane by lane. A
+// tile of positions goes through all channels, a few at a time, since a channel's positions are one
+// run in memory and the next channel's are far away: read a vector from each in turn, every load
+// waits for memory.
 #if defined(OMNINORM_CPU_POSITION_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OMNINORM_CPU_POSITION_INL_H_
 #undef OMNINORM_CPU_POSITION_INL_H_
@@ -7,8 +10,7 @@
 #define OMNINORM_CPU_POSITION_INL_H_
 #endif
 
-#include <cstring>
-
+#include "src/cpu/column-inl.h"
 #include "src/cpu/moments-inl.h"
 #include "src/cpu/position_plan.h"
 
@@ -17,50 +19,83 @@ namespace omninorm::internal::HWY_NAMESPACE {
 
 // Channels whose fp32 sum is one chain of additions; chains are added up in turn.
 inline constexpr std::int64_t kChannelsPerSum = 32;
+// Channels that are summed together, so that a position's sums are loaded and stored once for them.
+inline constexpr std::int64_t kChannelsTogether = 8;
+static_assert(kChannelsPerSum % kChannelsTogether == 0);
+// Channels that are written together. Fewer, since their lines, an output's too, may all want the
+// same places in the nearest cache.
+inline constexpr std::int64_t kChannelsWritten = 4;
 
-// A block of positions of one group: element pointers of its first channel, and the channel stride.
-template <class T>
-struct PositionBlock {
-  T* data;
-  std::int64_t stride;
-  size_t n;  // positions, at most a block
-
-  template <Layout L>
-  HWY_INLINE void load(std::int64_t c, VF& a, VF& b) const {
-    const T* p = data + c * stride;
-    if (HWY_LIKELY(n == block_size())) return load_block<L>(p, a, b);
-    load_block_n<L>(p, n, a, b);
-  }
-  template <Layout L>
-  HWY_INLINE void store(std::int64_t c, VF a, VF b) const {
-    T* p = data + c * stride;
-    if (HWY_LIKELY(n == block_size())) return store_block<L>(a, b, p);
-    store_block_n<L>(a, b, p, n);
-  }
+// A number for each position of a tile, by blocks in x's layout: a vector, then its fellow.
+struct TileNumbers {
+  HWY_ALIGN float values[kMostTilePositions];
 };
 
 struct VectorPair {
   VF a, b;
 };
 
-// Sums over channels of step(c), a VectorPair, in chains of kChannelsPerSum.
-template <class Step>
-HWY_INLINE void sum_channels(std::int64_t channels, VectorPair& first, VectorPair& second,
-                             const Step& step) {
+HWY_INLINE VectorPair load_pair(const TileNumbers& from, size_t at) {
   const DF d;
-  first = second = {hn::Zero(d), hn::Zero(d)};
-  for (std::int64_t from = 0; from < channels; from += kChannelsPerSum) {
-    const std::int64_t to = HWY_MIN(channels, from + kChannelsPerSum);
-    VectorPair s{hn::Zero(d), hn::Zero(d)}, q{hn::Zero(d), hn::Zero(d)};
-    for (std::int64_t c = from; c < to; ++c) step(c, s, q);
-    first = {hn::Add(first.a, s.a), hn::Add(first.b, s.b)};
-    second = {hn::Add(second.a, q.a), hn::Add(second.b, q.b)};
+  return {hn::Load(d, from.values + at), hn::Load(d, from.values + at + hn::Lanes(d))};
+}
+HWY_INLINE void store_pair(const VectorPair& value, size_t at, TileNumbers& to) {
+  const DF d;
+  hn::Store(value.a, d, to.values + at);
+  hn::Store(value.b, d, to.values + at + hn::Lanes(d));
+}
+
+// The positions of a tile in one operand: those of channel c from data + c * stride on.
+template <class T>
+struct TileRows {
+  T* data;
+  std::int64_t stride;
+
+  T* operator()(std::int64_t c) const { return data + c * stride; }
+};
+
+// Sums over channels of step(c, at, n, full, first, second), which adds to two VectorPairs what
+// channel c has in the block of n positions from `at` on; done(at, n, first, second) takes the
+// sums. In chains of kChannelsPerSum.
+template <class Step, class Done>
+HWY_INLINE void sum_channels(size_t positions, std::int64_t channels, const Step& step,
+                             const Done& done) {
+  const VF zero = hn::Zero(DF());
+  TileNumbers chain[2], total[2];
+  for (std::int64_t from = 0; from < channels; from += kChannelsTogether) {
+    const std::int64_t to = HWY_MIN(channels, from + kChannelsTogether);
+    const bool begins = from % kChannelsPerSum == 0, first_chain = from < kChannelsPerSum;
+    const bool last = to == channels, ends = last || to % kChannelsPerSum == 0;
+    for_each_block(positions, [&](size_t at, size_t n, auto full) HWY_ATTR {
+      VectorPair s{zero, zero}, q{zero, zero};
+      if (!begins) {
+        s = load_pair(chain[0], at);
+        q = load_pair(chain[1], at);
+      }
+      if (HWY_LIKELY(to - from == kChannelsTogether)) {
+        for (int i = 0; i < kChannelsTogether; ++i) step(from + i, at, n, full, s, q);
+      } else {
+        for (std::int64_t c = from; c < to; ++c) step(c, at, n, full, s, q);
+      }
+      if (!ends) {
+        store_pair(s, at, chain[0]);
+        store_pair(q, at, chain[1]);
+        return;
+      }
+      if (!first_chain) {
+        const VectorPair so_far = load_pair(total[0], at), squares = load_pair(total[1], at);
+        s = {hn::Add(so_far.a, s.a), hn::Add(so_far.b, s.b)};
+        q = {hn::Add(squares.a, q.a), hn::Add(squares.b, q.b)};
+      }
+      if (last) return done(at, n, s, q);
+      store_pair(s, at, total[0]);
+      store_pair(q, at, total[1]);
+    });
   }
 }
 
-struct PositionStatistics {
-  VectorPair shift, correction, mean, rstd;
-  bool extreme;  // some position needs more than fp32
+struct TileStatistics {
+  TileNumbers shift, correction, mean, rstd;
 };
 
 // One half of a block's statistics from its sums about `shift`. `near` says which lanes' shifts
@@ -80,216 +115,202 @@ HWY_INLINE void finish_positions(VF sum, VF square, VF per_channel, VF eps, VF& 
   near = hn::Le(delta2, hn::Add(with_eps, with_eps));
 }
 
-template <class X, bool Center>
-HWY_INLINE PositionStatistics position_statistics(const PositionBlock<const X>& x,
-                                                  std::int64_t channels, float eps) {
-  constexpr Layout L = kLayout<X>;
+// Whether fp32 is enough for a block's first n positions.
+template <Layout L>
+HWY_INLINE bool all_in_range(const VectorPair& with_eps, hn::Mask<DF> near_a, hn::Mask<DF> near_b,
+                             size_t n) {
   const DF d;
-  const VF per_channel = hn::Set(d, 1.0f / static_cast<float>(channels));
-  const VF e = hn::Set(d, eps);
-  PositionStatistics result;
-  VectorPair s, q, delta, with_eps;
-  hn::Mask<DF> near_a, near_b;
-  result.shift = {hn::Zero(d), hn::Zero(d)};
-  if constexpr (Center) {
-    // The shift is the mean of a few channels; where it is over 1.4 standard deviations off, once
-    // more about the mean. Lanes whose shift was near keep it, and with it their bits.
-    const std::int64_t sample = HWY_MIN(channels, static_cast<std::int64_t>(8));
-    VectorPair few{hn::Zero(d), hn::Zero(d)}, a;
-    for (std::int64_t c = 0; c < sample; ++c) {
-      x.template load<L>(c, a.a, a.b);
-      few = {hn::Add(few.a, a.a), hn::Add(few.b, a.b)};
-    }
-    const VF per_sample = hn::Set(d, 1.0f / static_cast<float>(sample));
-    result.shift = {hn::Mul(few.a, per_sample), hn::Mul(few.b, per_sample)};
-  }
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    sum_channels(channels, s, q, [&](std::int64_t c, VectorPair& sum, VectorPair& square) HWY_ATTR {
-      VF a, b;
-      x.template load<L>(c, a, b);
-      if constexpr (Center) {
-        a = hn::Sub(a, result.shift.a);
-        b = hn::Sub(b, result.shift.b);
-        sum = {hn::Add(sum.a, a), hn::Add(sum.b, b)};
-      }
-      square = {hn::MulAdd(a, a, square.a), hn::MulAdd(b, b, square.b)};
-    });
-    finish_positions<Center>(s.a, q.a, per_channel, e, delta.a, with_eps.a, near_a);
-    finish_positions<Center>(s.b, q.b, per_channel, e, delta.b, with_eps.b, near_b);
-    if (!Center || attempt > 0 || (hn::AllTrue(d, near_a) && hn::AllTrue(d, near_b))) break;
-    result.shift.a = hn::IfThenElse(near_a, result.shift.a, hn::Add(result.shift.a, delta.a));
-    result.shift.b = hn::IfThenElse(near_b, result.shift.b, hn::Add(result.shift.b, delta.b));
-  }
-  const VF one = hn::Set(d, 1.0f);
-  result.rstd = {hn::Div(one, hn::Sqrt(with_eps.a)), hn::Div(one, hn::Sqrt(with_eps.b))};
-  result.mean = {hn::Add(result.shift.a, delta.a), hn::Add(result.shift.b, delta.b)};
-  result.correction = {hn::Neg(hn::Mul(delta.a, result.rstd.a)),
-                       hn::Neg(hn::Mul(delta.b, result.rstd.b))};
   const VF smallest = hn::Set(d, 0x1p-100f), largest = hn::Set(d, 0x1p127f);
   const auto good = [&](VF v, hn::Mask<DF> near) HWY_ATTR {
     return hn::And(near, hn::And(hn::Ge(v, smallest), hn::Le(v, largest)));
   };
-  const auto a = hn::Or(good(with_eps.a, near_a), hn::Not(mask_a<L>(x.n)));
-  const auto b = hn::Or(good(with_eps.b, near_b), hn::Not(mask_b<L>(x.n)));
-  result.extreme = !(hn::AllTrue(d, a) && hn::AllTrue(d, b));
-  return result;
+  const auto a = hn::Or(good(with_eps.a, near_a), hn::Not(mask_a<L>(n)));
+  const auto b = hn::Or(good(with_eps.b, near_b), hn::Not(mask_b<L>(n)));
+  return hn::AllTrue(d, a) && hn::AllTrue(d, b);
 }
 
-// Positions of one group: forward. `channel` is the group's first.
-template <class X, class Y, bool Center>
-struct PositionForward {
-  const PositionForwardPlan& plan;
-  const NormForward& problem;
-
-  void task(std::int64_t index) const {
-    const PositionTask at(plan.shape, index);
-    const auto block = static_cast<std::int64_t>(block_size());
-    for (std::int64_t p = at.begin; p < at.end; p += block) {
-      run(at.image, at.g, p, static_cast<size_t>(HWY_MIN(block, at.end - p)));
-    }
-  }
-
-  void run(std::int64_t image, std::int64_t g, std::int64_t p, size_t n) const {
-    constexpr Layout L = kLayout<X>;
-    const DF d;
-    const PositionShape& shape = plan.shape;
-    const PositionStrides& xs = plan.x;
-    const PositionStrides& ys = plan.y;
-    const PositionBlock<const X> x{static_cast<const X*>(problem.x.data) + xs.offset(image, g, p),
-                                   xs.c, n};
-    const PositionBlock<Y> y{static_cast<Y*>(problem.y.data) + ys.offset(image, g, p), ys.c, n};
-    const PositionStatistics s = position_statistics<X, Center>(
-        x, shape.channels, static_cast<float>(problem.parameters.eps));
-    const std::int64_t first = (image * shape.positions + p) * shape.groups + g;
-    if (s.extreme) return by_reference(image, g, p, n);
-    store_statistic<L>(problem.mean, s.mean, first, n);
-    store_statistic<L>(problem.rstd, s.rstd, first, n);
-    const std::int64_t channel = g * shape.channels;
-    for (std::int64_t c = 0; c < shape.channels; ++c) {
-      VF a, b;
-      x.template load<L>(c, a, b);
-      if constexpr (Center) {
-        a = hn::MulAdd(hn::Sub(a, s.shift.a), s.rstd.a, s.correction.a);
-        b = hn::MulAdd(hn::Sub(b, s.shift.b), s.rstd.b, s.correction.b);
-      } else {
-        a = hn::Mul(a, s.rstd.a);
-        b = hn::Mul(b, s.rstd.b);
+// Statistics of a tile of n positions. False: some position needs more than fp32.
+template <class X, bool Center>
+HWY_INLINE bool tile_statistics(const TileRows<const X>& x, size_t n, std::int64_t channels,
+                                float eps, TileStatistics& to) {
+  constexpr Layout L = kLayout<X>;
+  const DF d;
+  const VF per_channel = hn::Set(d, 1.0f / static_cast<float>(channels));
+  const VF e = hn::Set(d, eps), zero = hn::Zero(d), one = hn::Set(d, 1.0f);
+  if constexpr (Center) {
+    // The shift is the mean of a few channels; where it is over 1.4 standard deviations off, once
+    // more about the mean. Lanes whose shift was near keep it, and with it their bits.
+    const std::int64_t sample = HWY_MIN(channels, kChannelsTogether);
+    const VF per_sample = hn::Set(d, 1.0f / static_cast<float>(sample));
+    for_each_block(n, [&](size_t at, size_t count, auto full) HWY_ATTR {
+      VectorPair few{zero, zero}, v;
+      for (std::int64_t c = 0; c < sample; ++c) {
+        load_channels<L, decltype(full)::value>(x(c) + at, count, v.a, v.b);
+        few = {hn::Add(few.a, v.a), hn::Add(few.b, v.b)};
       }
-      const VF weight = hn::Set(d, plan.weight[channel + c]);
-      const VF bias = hn::Set(d, plan.bias[channel + c]);
-      y.template store<L>(c, hn::MulAdd(a, weight, bias), hn::MulAdd(b, weight, bias));
-    }
+      store_pair({hn::Mul(few.a, per_sample), hn::Mul(few.b, per_sample)}, at, to.shift);
+    });
   }
+  bool again = false, in_range = true;
+  for (const bool last : {!Center, true}) {
+    again = false;
+    in_range = true;
+    sum_channels(
+        n, channels,
+        [&](std::int64_t c, size_t at, size_t count, auto full, VectorPair& sum, VectorPair& square)
+            HWY_ATTR {
+              VF a, b;
+              load_channels<L, decltype(full)::value>(x(c) + at, count, a, b);
+              if constexpr (Center) {
+                const VectorPair shift = load_pair(to.shift, at);
+                a = hn::Sub(a, shift.a);
+                b = hn::Sub(b, shift.b);
+                sum = {hn::Add(sum.a, a), hn::Add(sum.b, b)};
+              }
+              square = {hn::MulAdd(a, a, square.a), hn::MulAdd(b, b, square.b)};
+            },
+        [&](size_t at, size_t count, const VectorPair& s, const VectorPair& q) HWY_ATTR {
+          VectorPair delta, with_eps, shift{zero, zero};
+          hn::Mask<DF> near_a, near_b;
+          finish_positions<Center>(s.a, q.a, per_channel, e, delta.a, with_eps.a, near_a);
+          finish_positions<Center>(s.b, q.b, per_channel, e, delta.b, with_eps.b, near_b);
+          if constexpr (Center) shift = load_pair(to.shift, at);
+          if (Center && !last && !(hn::AllTrue(d, near_a) && hn::AllTrue(d, near_b))) {
+            again = true;
+            shift.a = hn::IfThenElse(near_a, shift.a, hn::Add(shift.a, delta.a));
+            shift.b = hn::IfThenElse(near_b, shift.b, hn::Add(shift.b, delta.b));
+            return store_pair(shift, at, to.shift);
+          }
+          const VectorPair rstd{hn::Div(one, hn::Sqrt(with_eps.a)),
+                                hn::Div(one, hn::Sqrt(with_eps.b))};
+          store_pair(rstd, at, to.rstd);
+          if constexpr (Center) {
+            store_pair({hn::Add(shift.a, delta.a), hn::Add(shift.b, delta.b)}, at, to.mean);
+            store_pair({hn::Neg(hn::Mul(delta.a, rstd.a)), hn::Neg(hn::Mul(delta.b, rstd.b))}, at,
+                       to.correction);
+          }
+          if (HWY_UNLIKELY(!all_in_range<L>(with_eps, near_a, near_b, count))) in_range = false;
+        });
+    if (!again) break;
+  }
+  return in_range;
+}
 
-  // Position by position: one that needs double must not change its neighbours.
-  void by_reference(std::int64_t image, std::int64_t g, std::int64_t p, size_t n) const {
-    for (size_t i = 0; i < n; ++i) {
-      reference_position(problem, plan, image, g, p + static_cast<std::int64_t>(i));
+// ---- Statistics as the caller has them: position by position, a position's groups side by side
+
+// N vectors of N lanes, rows and columns exchanged. Each level takes the lowest bit of the lane to
+// the top of the row, and the lowest bit of the row to the top of the lane.
+HWY_INLINE void transpose([[maybe_unused]] VF (&v)[kLanes]) {
+#if HWY_TARGET != HWY_SCALAR
+  const DF d;
+  for (size_t level = 1; level < kLanes; level *= 2) {
+    VF even[kLanes / 2], odd[kLanes / 2];
+    for (size_t i = 0; i < kLanes / 2; ++i) {
+      even[i] = hn::ConcatEven(d, v[2 * i + 1], v[2 * i]);
+      odd[i] = hn::ConcatOdd(d, v[2 * i + 1], v[2 * i]);
+    }
+    for (size_t i = 0; i < kLanes / 2; ++i) {
+      v[i] = even[i];
+      v[i + kLanes / 2] = odd[i];
     }
   }
+#endif
+}
+
+// One group's statistic of neighbouring positions, `stride` apart. first may be null: nothing is
+// stored. padded: what is behind the last position, up to a block, may be read and written.
+template <class T>
+struct StatisticRun {
+  T* first;
+  std::int64_t stride;
+  bool padded = false;
+
+  StatisticRun from(size_t at) const { return {first ? place(at) : nullptr, stride, false}; }
 
   template <Layout L>
-  void store_statistic(void* to, const VectorPair& value, std::int64_t first, size_t n) const {
-    if (to == nullptr) return;
+  HWY_INLINE void store(const VectorPair& value, size_t at, size_t n) const {
+    if (first == nullptr) return;
+    if (padded || (stride == 1 && n == block_size())) {
+      return store_block<L>(value.a, value.b, place(at));
+    }
     HWY_ALIGN float values[2 * kLanes];
     store_block<L>(value.a, value.b, values);
-    for (size_t i = 0; i < n; ++i) {
-      static_cast<float*>(to)[first + static_cast<std::int64_t>(i) * plan.shape.groups] = values[i];
-    }
+    for (size_t i = 0; i < n; ++i) *place(at + i) = values[i];
   }
+  template <Layout L>
+  HWY_INLINE VectorPair load(size_t at, size_t n) const {
+    VectorPair value;
+    if (padded || (stride == 1 && n == block_size())) {
+      load_block<L>(place(at), value.a, value.b);
+    } else {
+      HWY_ALIGN float values[2 * kLanes] = {};
+      for (size_t i = 0; i < n; ++i) values[i] = *place(at + i);
+      load_block<L>(values, value.a, value.b);
+    }
+    return value;
+  }
+
+ private:
+  T* place(size_t at) const { return first + static_cast<std::int64_t>(at) * stride; }
 };
 
-// Backward of the positions of one task and group: dx, and the task's sums for dweight and dbias.
-template <class X, class Y, bool Center>
-struct PositionBackward {
-  const PositionBackwardPlan& plan;
-  const NormBackward& problem;
+// A statistic of a tile, group by group.
+struct GroupStatistics {
+  HWY_ALIGN float values[kMostTileStatistics];
 
-  void task(std::int64_t index) const {
-    const PositionTask at(plan.shape, index);
+  float* of(std::int64_t g) { return values + g * kSmallPlane; }
+};
+
+// The two orders of a statistic of `groups` groups and n positions: group by group here, a
+// position's groups side by side with the caller, whose next position is `stride` on.
+struct StatisticsOrder {
+  size_t groups, n;
+  std::int64_t stride;
+
+  HWY_NOINLINE void store(const GroupStatistics& from, float* there) const {
     const DF d;
-    const auto block = static_cast<std::int64_t>(block_size());
-    const std::int64_t channels = plan.shape.channels;
-    float* sums = plan.lanes + index * channels * 2 * PositionBackwardPlan::kLaneFloats;
-    std::memset(
-        sums, 0,
-        static_cast<size_t>(channels * 2 * PositionBackwardPlan::kLaneFloats) * sizeof(float));
-    for (std::int64_t p = at.begin; p < at.end; p += block) {
-      run(at, p, static_cast<size_t>(HWY_MIN(block, at.end - p)), sums);
+    squares(n, [&](size_t g, size_t p, size_t some_groups, size_t some, VF(&v)[kLanes]) HWY_ATTR {
+      for (size_t i = 0; i < some_groups; ++i) v[i] = hn::Load(d, here(from.values, g + i, p));
+      transpose(v);
+      for (size_t i = 0; i < some; ++i) store_n(v[i], d, place(there, g, p + i), some_groups);
+    });
+  }
+  // With zeros up to the end of the last block.
+  HWY_NOINLINE void load(const float* there, GroupStatistics& to) const {
+    const DF d;
+    if (groups == 1) {
+      for (size_t p = 0; p < n; ++p) to.values[p] = *place(there, 0, p);
+      for (size_t p = n; p % block_size() != 0; ++p) to.values[p] = 0;
+      return;
     }
-    double* parts = plan.parts + index * channels * 2;
-    for (std::int64_t c = 0; c < channels * 2; ++c) {
-      parts[c] = static_cast<double>(
-          reduce_sum(d, hn::LoadU(d, sums + c * PositionBackwardPlan::kLaneFloats)));
-    }
+    squares(hwy::RoundUpTo(n, block_size()),
+            [&](size_t g, size_t p, size_t some_groups, size_t some, VF(&v)[kLanes]) HWY_ATTR {
+              for (size_t i = 0; i < some; ++i)
+                v[i] = load_n(d, place(there, g, p + i), some_groups);
+              transpose(v);
+              for (size_t i = 0; i < some_groups; ++i)
+                hn::Store(v[i], d, here(to.values, g + i, p));
+            });
   }
 
-  template <Layout L>
-  VectorPair load_statistic(const void* from, std::int64_t first, size_t n) const {
-    HWY_ALIGN float values[2 * kLanes] = {};
-    for (size_t i = 0; i < n; ++i) {
-      values[i] =
-          static_cast<const float*>(from)[first + static_cast<std::int64_t>(i) * plan.shape.groups];
-    }
-    VectorPair result;
-    load_block<L>(values, result.a, result.b);
-    return result;
+ private:
+  template <class T>
+  T* here(T* values, size_t g, size_t p) const {
+    return values + g * static_cast<size_t>(kSmallPlane) + p;
   }
-
-  void run(const PositionTask& at, std::int64_t p, size_t n, float* sums) const {
-    constexpr Layout L = kLayout<X>;
-    const DF d;
-    const PositionShape& shape = plan.shape;
-    const PositionBlock<const X> x{
-        static_cast<const X*>(problem.x.data) + plan.x.offset(at.image, at.g, p), plan.x.c, n};
-    const PositionBlock<const Y> dy{
-        static_cast<const Y*>(problem.dy.data) + plan.dy.offset(at.image, at.g, p), plan.dy.c, n};
-    X* to = static_cast<X*>(problem.dx.data);
-    if (to) to += plan.dx.offset(at.image, at.g, p);
-    const PositionBlock<X> dx{to, plan.dx.c, n};
-    const std::int64_t first = (at.image * shape.positions + p) * shape.groups + at.g;
-    const VectorPair rstd = load_statistic<L>(problem.rstd, first, n);
-    VectorPair mean{hn::Zero(d), hn::Zero(d)};
-    if constexpr (Center) mean = load_statistic<L>(problem.mean, first, n);
-    const float* weight = plan.weight + at.g * shape.channels;
-    const auto load = [&](std::int64_t c, VectorPair& xhat, VectorPair& g) HWY_ATTR {
-      x.template load<L>(c, xhat.a, xhat.b);
-      dy.template load<L>(c, g.a, g.b);
-      xhat.a = hn::Mul(hn::Sub(xhat.a, mean.a), rstd.a);
-      xhat.b = hn::Mul(hn::Sub(xhat.b, mean.b), rstd.b);
-    };
-    VectorPair sum_g, sum_gx;
-    sum_channels(shape.channels, sum_g, sum_gx,
-                 [&](std::int64_t c, VectorPair& s, VectorPair& q) HWY_ATTR {
-                   VectorPair xhat, g;
-                   load(c, xhat, g);
-                   const VF w = hn::Set(d, weight[c]);
-                   g = {hn::Mul(g.a, w), hn::Mul(g.b, w)};
-                   s = {hn::Add(s.a, g.a), hn::Add(s.b, g.b)};
-                   q = {hn::MulAdd(g.a, xhat.a, q.a), hn::MulAdd(g.b, xhat.b, q.b)};
-                 });
-    const VF scale = hn::Set(d, -1.0f / static_cast<float>(shape.channels));
-    const VectorPair through_x{hn::Mul(hn::Mul(sum_gx.a, scale), rstd.a),
-                               hn::Mul(hn::Mul(sum_gx.b, scale), rstd.b)};
-    VectorPair through_mean{hn::Zero(d), hn::Zero(d)};
-    if constexpr (Center) {
-      through_mean = {hn::Mul(hn::Mul(sum_g.a, scale), rstd.a),
-                      hn::Mul(hn::Mul(sum_g.b, scale), rstd.b)};
-    }
-    for (std::int64_t c = 0; c < shape.channels; ++c) {
-      VectorPair xhat, g;
-      load(c, xhat, g);
-      float* to = sums + c * 2 * PositionBackwardPlan::kLaneFloats;
-      const VF dweight = hn::MulAdd(g.b, xhat.b, hn::MulAdd(g.a, xhat.a, hn::LoadU(d, to)));
-      float* to_bias = to + PositionBackwardPlan::kLaneFloats;
-      const VF dbias = hn::Add(hn::LoadU(d, to_bias), hn::Add(g.a, g.b));
-      hn::StoreU(dweight, d, to);
-      hn::StoreU(dbias, d, to_bias);
-      if (problem.dx.data == nullptr) continue;
-      const VF w = hn::Set(d, weight[c]);
-      dx.template store<L>(
-          c, hn::MulAdd(hn::Mul(g.a, w), rstd.a, hn::MulAdd(xhat.a, through_x.a, through_mean.a)),
-          hn::MulAdd(hn::Mul(g.b, w), rstd.b, hn::MulAdd(xhat.b, through_x.b, through_mean.b)));
+  template <class T>
+  T* place(T* there, size_t g, size_t p) const {
+    return there + static_cast<std::int64_t>(p) * stride + static_cast<std::int64_t>(g);
+  }
+  // Squares of up to N groups and N positions. The rest of v is zero.
+  template <class Square>
+  HWY_INLINE void squares(size_t end, const Square& square) const {
+    for (size_t p = 0; p < end; p += kLanes) {
+      for (size_t g = 0; g < groups; g += kLanes) {
+        VF v[kLanes];
+        for (size_t i = 0; i < kLanes; ++i) v[i] = hn::Zero(DF());
+        square(g, p, HWY_MIN(kLanes, groups - g), p < n ? HWY_MIN(kLanes, n - p) : 0, v);
+      }
     }
   }
 };

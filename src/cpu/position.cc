@@ -9,61 +9,59 @@
 #include "src/cpu/channel_plan.h"
 #include "src/cpu/position_plan.h"
 #include "src/cpu/row_kernels.h"
+#include "src/cpu/row_plan.h"
+#include "src/cpu/streaming.h"
 #include "src/cpu/tasks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/position.cc"
 #include "hwy/foreach_target.h"
-#include "src/cpu/position-inl.h"
+#include "src/cpu/position_backward-inl.h"
+#include "src/cpu/position_forward-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
 
-template <class X, class Y>
-void forward_positions(const PositionForwardPlan& plan, const NormForward& problem,
-                       std::int64_t index) {
-  if (problem.view.center) return PositionForward<X, Y, true>{plan, problem}.task(index);
-  PositionForward<X, Y, false>{plan, problem}.task(index);
-}
-template <class X, class Y>
-void backward_positions(const PositionBackwardPlan& plan, const NormBackward& problem,
-                        std::int64_t index) {
-  if (problem.view.center) return PositionBackward<X, Y, true>{plan, problem}.task(index);
-  PositionBackward<X, Y, false>{plan, problem}.task(index);
+template <template <class, class, bool> class Direction, class X, class Y, class Plan,
+          class Problem>
+void run_tiles(const Plan& plan, const Problem& problem, std::int64_t begin, std::int64_t end) {
+  const auto all = [&](auto tile) {
+    for (std::int64_t i = begin; i < end; ++i) tile(i);
+  };
+  if (problem.view.center) {
+    all(Direction<X, Y, true>{plan, problem});
+  } else {
+    all(Direction<X, Y, false>{plan, problem});
+  }
+  if (plan.streams) finish_stream();
 }
 
-inline void position_forward_task(const PositionForwardPlan& plan, const NormForward& problem,
-                                  std::int64_t index) {
-  const bool wide = problem.y.dtype == DType::f32;
+// Tiles begin .. end-1 of x in dtype x; wide: the other operand is f32.
+template <template <class, class, bool> class Direction, class Plan, class Problem>
+void run_tiles_of(const Plan& plan, const Problem& problem, bool wide, std::int64_t begin,
+                  std::int64_t end) {
   switch (problem.x.dtype) {
     case DType::f32:
-      return forward_positions<float, float>(plan, problem, index);
+      return run_tiles<Direction, float, float>(plan, problem, begin, end);
     case DType::bf16:
-      if (wide) return forward_positions<bfloat16, float>(plan, problem, index);
-      return forward_positions<bfloat16, bfloat16>(plan, problem, index);
+      if (wide) return run_tiles<Direction, bfloat16, float>(plan, problem, begin, end);
+      return run_tiles<Direction, bfloat16, bfloat16>(plan, problem, begin, end);
     case DType::f16:
-      if (wide) return forward_positions<float16, float>(plan, problem, index);
-      return forward_positions<float16, float16>(plan, problem, index);
+      if (wide) return run_tiles<Direction, float16, float>(plan, problem, begin, end);
+      return run_tiles<Direction, float16, float16>(plan, problem, begin, end);
     case DType::f64:
       return;  // declined
   }
 }
 
-inline void position_backward_task(const PositionBackwardPlan& plan, const NormBackward& problem,
-                                   std::int64_t index) {
-  const bool wide = problem.dy.dtype == DType::f32;
-  switch (problem.x.dtype) {
-    case DType::f32:
-      return backward_positions<float, float>(plan, problem, index);
-    case DType::bf16:
-      if (wide) return backward_positions<bfloat16, float>(plan, problem, index);
-      return backward_positions<bfloat16, bfloat16>(plan, problem, index);
-    case DType::f16:
-      if (wide) return backward_positions<float16, float>(plan, problem, index);
-      return backward_positions<float16, float16>(plan, problem, index);
-    case DType::f64:
-      return;  // declined
-  }
+inline void position_forward_tiles(const PositionForwardPlan& plan, const NormForward& problem,
+                                   std::int64_t begin, std::int64_t end) {
+  run_tiles_of<PositionForward>(plan, problem, problem.y.dtype == DType::f32, begin, end);
+}
+
+inline void position_backward_tiles(const PositionBackwardPlan& plan, const NormBackward& problem,
+                                    std::int64_t begin, std::int64_t end) {
+  run_tiles_of<PositionBackward>(plan, problem, problem.dy.dtype == DType::f32, begin, end);
 }
 
 }  // namespace omninorm::internal::HWY_NAMESPACE
@@ -73,13 +71,14 @@ HWY_AFTER_NAMESPACE();
 namespace omninorm::internal {
 namespace {
 
-HWY_EXPORT(position_forward_task);
-HWY_EXPORT(position_backward_task);
+HWY_EXPORT(position_forward_tiles);
+HWY_EXPORT(position_backward_tiles);
 
-// Positions of a task: whole cache lines of every channel, and enough work to hand out.
-constexpr std::int64_t kPositions = 512;
-// Backward's tasks have sums of their own, so they are longer.
-constexpr std::int64_t kPositionsWithSums = 2048;
+// What a tile reads is read twice, the second time from the core's own cache.
+constexpr std::int64_t kTileBytes = 256 * 1024;
+constexpr std::int64_t kTaskBytes = 64 * 1024;
+// Positions of a tile come in whole cache lines of every dtype.
+constexpr std::int64_t kWholeLines = 64;
 
 const char* decline_view(const NormView& view, DType x) {
   if (x == DType::f64) return "f64 is computed by the reference";
@@ -122,15 +121,41 @@ const char* decline_backward(const NormBackward& problem) {
   return problem.dx.data ? decline_positions(problem.view, problem.dx.strides) : nullptr;
 }
 
-PositionShape shape_of(const NormView& view, std::int64_t per_task) {
+// element_bytes: of all that is read of one element.
+PositionShape shape_of(const NormView& view, std::size_t element_bytes) {
   PositionShape shape;
   shape.images = view.n_rank == 2 ? view.n_sizes[0] : 1;
   shape.positions = view.n / shape.images;
   shape.groups = view.g;
   shape.channels = view.c;
-  shape.per_task = std::min(per_task, shape.positions);
-  shape.tiles = ceil_div(shape.positions, shape.per_task);
+  if (shape.narrow() && shape.positions <= kSmallPlane) {
+    shape.groups_per_tile = std::min(shape.groups, kTileGroups);
+  }
+  shape.batches = ceil_div(shape.groups, shape.groups_per_tile);
+  const std::int64_t bytes = view.c * static_cast<std::int64_t>(element_bytes);
+  const std::int64_t most = std::clamp(kTileBytes / bytes, kWholeLines, kMostTilePositions);
+  const std::int64_t tiles = ceil_div(shape.positions, most / kWholeLines * kWholeLines);
+  shape.per_tile = std::min(shape.positions,
+                            ceil_div(ceil_div(shape.positions, tiles), kWholeLines) * kWholeLines);
+  shape.tiles = ceil_div(shape.positions, shape.per_tile);
   return shape;
+}
+
+std::int64_t tiles_per_task(const PositionShape& shape, std::size_t element_bytes) {
+  return kTaskBytes / (shape.per_tile * shape.groups_per_tile * shape.channels *
+                       static_cast<std::int64_t>(element_bytes));
+}
+
+// Whether an output that is another than `input` goes past the cache: all its tiles begin on a line
+// where one does.
+bool streams(const PositionShape& shape, const PositionStrides& strides, const void* output,
+             const void* input, DType dtype, Traffic traffic, std::size_t operand_bytes) {
+  const auto whole = [&](std::int64_t stride) {
+    return stride * static_cast<std::int64_t>(size_of(dtype)) % 64 == 0;
+  };
+  const std::int64_t elements = shape.images * shape.groups * shape.channels * shape.positions;
+  return output != input && whole(strides.c) &&
+         worth_streaming(traffic, elements * static_cast<std::int64_t>(operand_bytes));
 }
 
 PositionStrides strides_of(const NormView& view, const NormStrides& strides) {
@@ -157,48 +182,53 @@ void run_forward(const NormForward& problem, Executor& executor, std::byte* memo
   prepare(problem.weight, problem.weight_dtype, problem.parameters.weight_offset, 1, count, floats);
   prepare(problem.bias, problem.weight_dtype, 0, 0, count, floats + count);
   PositionForwardPlan plan;
-  plan.shape = shape_of(view, kPositions);
+  const std::size_t read = size_of(problem.x.dtype);
+  plan.shape = shape_of(view, read);
   plan.x = strides_of(view, problem.x.strides);
   plan.y = strides_of(view, problem.y.strides);
   plan.weight = floats;
   plan.bias = floats + count;
-  const auto task = HWY_DYNAMIC_DISPATCH(position_forward_task);
-  executor.parallel_for(plan.shape.tasks(),
-                        [&](std::int64_t index) { task(plan, problem, index); });
+  plan.streams = streams(plan.shape, plan.y, problem.y.data, problem.x.data, problem.y.dtype,
+                         Traffic::forward, read + size_of(problem.y.dtype));
+  const auto run = HWY_DYNAMIC_DISPATCH(position_forward_tiles);
+  for_ranges(executor, plan.shape.all_tiles(), tiles_per_task(plan.shape, read),
+             [&](std::int64_t begin, std::int64_t end) { run(plan, problem, begin, end); });
+}
+
+std::size_t read_bytes(const NormBackward& problem) {
+  return size_of(problem.x.dtype) + size_of(problem.dy.dtype);
 }
 
 std::size_t lay_out(PositionBackwardPlan& plan, std::byte* memory) {
   const PositionShape& shape = plan.shape;
   Pieces pieces{memory};
   plan.weight = pieces.take<float>(shape.groups * shape.channels);
-  plan.lanes =
-      pieces.take<float>(shape.tasks() * shape.channels * 2 * PositionBackwardPlan::kLaneFloats);
-  plan.parts = pieces.take<double>(shape.tasks() * shape.channels * 2);
+  plan.parts = pieces.take<double>(shape.parts() * shape.groups * shape.channels * 2);
   return pieces.used;
 }
 
 std::size_t backward_workspace(const NormBackward& problem) {
   PositionBackwardPlan plan;
-  plan.shape = shape_of(problem.view, kPositionsWithSums);
+  plan.shape = shape_of(problem.view, read_bytes(problem));
   return lay_out(plan, nullptr);
 }
 
 void write_affine(const NormBackward& problem, const PositionBackwardPlan& plan,
                   Executor& executor) {
-  const PositionShape& shape = plan.shape;
-  executor.parallel_for(shape.groups, [&](std::int64_t g) {
-    for (std::int64_t c = 0; c < shape.channels; ++c) {
-      double dweight = 0, dbias = 0;
-      for (std::int64_t image = 0; image < shape.images; ++image) {
-        for (std::int64_t tile = 0; tile < shape.tiles; ++tile) {
-          const std::int64_t task = (image * shape.groups + g) * shape.tiles + tile;
-          dweight += plan.parts[(task * shape.channels + c) * 2];
-          dbias += plan.parts[(task * shape.channels + c) * 2 + 1];
-        }
-      }
-      const std::int64_t channel = g * shape.channels + c;
-      if (problem.dweight) store(problem.dweight, problem.dweight_dtype, channel, dweight);
-      if (problem.dbias) store(problem.dbias, problem.dweight_dtype, channel, dbias);
+  const std::int64_t channels = plan.shape.groups * plan.shape.channels;
+  for_ranges(executor, channels, kParameterChannels, [&](std::int64_t begin, std::int64_t end) {
+    double sums[kParameterChannels * 2] = {};
+    const std::int64_t count = end - begin;
+    for (std::int64_t part = 0; part < plan.shape.parts(); ++part) {
+      const double* from = plan.parts + (part * channels + begin) * 2;
+      for (std::int64_t i = 0; i < count * 2; ++i) sums[i] += from[i];
+    }
+    const auto store_to = [&](void* to, std::int64_t i, double value) {
+      if (to) store(to, problem.dweight_dtype, begin + i, value);
+    };
+    for (std::int64_t i = 0; i < count; ++i) {
+      store_to(problem.dweight, i, sums[2 * i]);
+      store_to(problem.dbias, i, sums[2 * i + 1]);
     }
   });
 }
@@ -210,16 +240,19 @@ void run_backward(const NormBackward& problem, Executor& executor, std::byte* me
   choose_cpu_target();
   const NormView& view = problem.view;
   PositionBackwardPlan plan;
-  plan.shape = shape_of(view, kPositionsWithSums);
+  const std::size_t read = read_bytes(problem);
+  plan.shape = shape_of(view, read);
   plan.x = strides_of(view, problem.x.strides);
   plan.dy = strides_of(view, problem.dy.strides);
   plan.dx = strides_of(view, problem.dx.strides);
   lay_out(plan, memory);
   prepare(problem.weight, problem.weight_dtype, problem.parameters.weight_offset, 1,
           view.affine_size(), const_cast<float*>(plan.weight));
-  const auto task = HWY_DYNAMIC_DISPATCH(position_backward_task);
-  executor.parallel_for(plan.shape.tasks(),
-                        [&](std::int64_t index) { task(plan, problem, index); });
+  plan.streams = streams(plan.shape, plan.dx, problem.dx.data, problem.dy.data, problem.x.dtype,
+                         Traffic::backward, read + size_of(problem.x.dtype));
+  const auto run = HWY_DYNAMIC_DISPATCH(position_backward_tiles);
+  for_ranges(executor, plan.shape.all_tiles(), tiles_per_task(plan.shape, read),
+             [&](std::int64_t begin, std::int64_t end) { run(plan, problem, begin, end); });
   if (problem.dweight || problem.dbias) write_affine(problem, plan, executor);
 }
 

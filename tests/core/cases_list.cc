@@ -1,4 +1,5 @@
 // The table itself.
+#include <array>
 #include <functional>
 #include <iterator>
 
@@ -231,6 +232,16 @@ void add_channel_cases(std::vector<Case>& list, Op op, DType dtype) {
       c.layout = layout;
       add(list, c);
     }
+  }
+  // Statistics per position: more groups than share a tile, more positions than one has.
+  for (const auto& [channels, space, groups] :
+       {std::array<std::int64_t, 3>{160, 40, 20}, {34, 40, 2}, {8, 1100, 1}, {40, 1100, 1}}) {
+    if (op != Op::grouped_layer_norm) break;
+    Case c = image(op, {2, channels, space}, dtype, 0);
+    c.groups = groups;
+    add(list, c);
+    channel_changes()[turn++ % channel_changes().size()](c);
+    add(list, c);
   }
   Case unsaved = image(op, {2, 8, 9}, dtype, 1);
   unsaved.statistics = false;

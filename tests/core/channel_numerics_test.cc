@@ -3,6 +3,7 @@
 // store that is missed needs a race that no test can bring about.)
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -71,6 +72,103 @@ TEST_P(ChannelNumerics, AFarChannelKeepsToItself) {
     if (c == 7) continue;
     EXPECT_EQ(far.mean[c], near.mean[c]) << "channel " << c;
     EXPECT_EQ(far.m2[c], near.m2[c]) << "channel " << c;
+  }
+}
+
+// grouped_layer_norm's statistics per position, of few channels and of many.
+struct PerPosition {
+  std::vector<std::int64_t> sizes;
+  std::int64_t groups;
+
+  std::size_t count() const { return static_cast<std::size_t>(sizes[0] * sizes[1] * sizes[2]); }
+  std::size_t statistics() const { return static_cast<std::size_t>(sizes[0] * sizes[2] * groups); }
+  Tensor tensor(std::vector<float>& statistic) const {
+    return {statistic.data(), {sizes[0], sizes[2], groups}};
+  }
+};
+const PerPosition kPerPosition[] = {
+    {{2, 160, 90}, 20}, {{2, 48, 40}, 6}, {{1, 16, 300}, 2}, {{2, 40, 90}, 1}, {{1, 68, 1090}, 2}};
+
+// A position that needs double is made by the reference; its neighbours are not to see that, to
+// the bit.
+TEST_P(ChannelNumerics, AFarPositionKeepsToItself) {
+  for (const PerPosition& shape : kPerPosition) {
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal(0.3f, 1.0f);
+    std::vector<float> x(shape.count());
+    for (float& value : x) value = normal(random);
+    struct Result {
+      std::vector<float> y, mean, rstd;
+    };
+    const auto forward = [&](bool in_place) {
+      Result r{x, std::vector<float>(shape.statistics()), std::vector<float>(shape.statistics())};
+      std::vector<float> input(x);
+      grouped_layer_norm_forward({.x = image(in_place ? r.y : input, shape.sizes),
+                                  .y = image(r.y, shape.sizes),
+                                  .mean = shape.tensor(r.mean),
+                                  .rstd = shape.tensor(r.rstd)},
+                                 {.groups = shape.groups, .per_position = true});
+      return r;
+    };
+    const Result near = forward(false);
+    const std::int64_t c = shape.sizes[1], group = c / shape.groups, s = 37;
+    for (std::int64_t i = 0; i < group; ++i) {
+      x[at(shape.sizes, 0, group * (shape.groups - 1) + i, s)] *= 1e25f;
+    }
+    for (const bool in_place : {false, true}) {
+      const Result far = forward(in_place);
+      std::size_t others = 0;
+      for (std::int64_t n = 0; n < shape.sizes[0]; ++n) {
+        for (std::int64_t p = 0; p < shape.sizes[2]; ++p) {
+          for (std::int64_t g = 0; g < shape.groups; ++g) {
+            if (n == 0 && p == s && g == shape.groups - 1) continue;
+            const auto i = static_cast<std::size_t>((n * shape.sizes[2] + p) * shape.groups + g);
+            bool same = far.mean[i] == near.mean[i] && far.rstd[i] == near.rstd[i];
+            for (std::int64_t k = 0; k < group; ++k) {
+              const std::size_t e = at(shape.sizes, n, g * group + k, p);
+              same = same && far.y[e] == near.y[e];
+            }
+            EXPECT_TRUE(same) << c << " channels, image " << n << ", position " << p << ", group "
+                              << g;
+            if (!same && ++others == 3) return;
+          }
+        }
+      }
+      const auto i = static_cast<std::size_t>(s * shape.groups + shape.groups - 1);
+      EXPECT_NEAR(far.rstd[i] / near.rstd[i] * 1e25f, 1, 1e-3);
+      const std::size_t e = at(shape.sizes, 0, c - 1, s);
+      EXPECT_NEAR(far.y[e], near.y[e], 1e-3);
+    }
+  }
+}
+
+// What a call left where the next one, of fewer positions, has its statistics is not read.
+TEST_P(ChannelNumerics, NothingIsReadBehindTheLastPosition) {
+  for (const PerPosition& shape : kPerPosition) {
+    std::vector<float> x(shape.count(), 0.5f), dy(x), dx(x);
+    const auto c = static_cast<std::size_t>(shape.sizes[1]);
+    const auto backward = [&](std::int64_t positions, float statistic) {
+      PerPosition part = shape;
+      part.sizes[2] = positions;
+      std::vector<float> statistics(part.statistics(), statistic);
+      std::vector<float> weight(c, 1.0f), dweight(c), dbias(c);
+      const std::int64_t channels = shape.sizes[1];
+      grouped_layer_norm_backward({.x = image(x, part.sizes),
+                                   .weight = {weight.data(), {channels}},
+                                   .mean = part.tensor(statistics),
+                                   .rstd = part.tensor(statistics),
+                                   .dy = image(dy, part.sizes),
+                                   .dx = image(dx, part.sizes),
+                                   .dweight = {dweight.data(), {channels}},
+                                   .dbias = {dbias.data(), {channels}}},
+                                  {.groups = shape.groups, .per_position = true});
+      return dweight[0];
+    };
+    backward(shape.sizes[2], kNaN);
+    EXPECT_EQ(backward(std::min<std::int64_t>(shape.sizes[2], 35), 1.0f),
+              static_cast<float>(std::min<std::int64_t>(shape.sizes[2], 35) * shape.sizes[0]) *
+                  (0.5f - 1.0f) * 0.5f)
+        << c << " channels";
   }
 }
 
