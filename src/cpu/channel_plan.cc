@@ -18,7 +18,8 @@ constexpr std::int64_t kBlockBytes = 128 * 1024;
 constexpr std::int64_t kMostBlocks = 64;
 // A batch (N, C) is few and wide rows: with less than these to a block, the blocks' sums, two
 // doubles a channel, are as much to write and read as x is. What is missing in blocks to share out
-// comes from tiles of channels.
+// comes from tiles of channels, no narrower than that takes: a row's part of a tile is one run in
+// memory (512 x 16384 f32 evaluation, tiles of 128: 5.9 ms).
 constexpr std::int64_t kFewestPooledRows = 64;
 constexpr std::int64_t kPooledTile = kParameterChannels;
 
@@ -60,7 +61,11 @@ ChannelShape channel_shape(const NormView& view, ChannelLayout layout, std::size
   const std::int64_t blocks = std::clamp<std::int64_t>(bytes / kBlockBytes, 1, most);
   shape.rows_per_block = ceil_div(rows, blocks);
   shape.blocks = ceil_div(rows, shape.rows_per_block);
-  shape.tile = view.pool_n && shape.blocks < kMostBlocks ? kPooledTile : shape.channels;
+  shape.tile = shape.channels;
+  if (view.pool_n && shape.blocks < kMostBlocks) {
+    const std::int64_t even = ceil_div(shape.channels * shape.blocks, kMostBlocks);
+    shape.tile = ceil_div(even, kPooledTile) * kPooledTile;
+  }
   shape.tiles = ceil_div(shape.channels, shape.tile);
   return shape;
 }

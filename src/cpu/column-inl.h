@@ -15,7 +15,7 @@ namespace omninorm::internal::HWY_NAMESPACE {
 // Rows that are taken together, so that a channel's sums and parameters are loaded once for them.
 inline constexpr int kRowsTogether = 8;
 // Channels whose sums are kept on the stack; wider rows are walked once for each tile.
-inline constexpr size_t kChannelTile = 512;
+inline constexpr size_t kChannelTile = 2048;
 // Rows after which fp32 sums are added into doubles. Not more: 16-bit data lie on a grid, and
 // against it the roundings of a long chain of additions all go one way.
 inline constexpr std::int64_t kRowsPerSum = 64;

@@ -30,17 +30,23 @@ HWY_NOINLINE void moments_of_some_runs(const X* const* x, size_t count, size_t n
   const DF d;
   const auto entries = static_cast<double>(n);
   bool alone[Runs];
-  for (bool& a : alone) a = true;
-  if (n <= kChunk) {
+  if (n > kChunk) {
+    for (bool& a : alone) a = true;
+  } else {
     const size_t sample = sample_size(n);
     VF first[Runs], second[Runs];
     HWY_ALIGN float shifts[kLanes], sums[kLanes], squares[kLanes];
-    for (size_t r = 0; r < Runs; ++r) first[r] = second[r] = hn::Zero(d);
+    // Of a full batch every vector is written (see statistics_of_rows).
+    if (count < Runs) {
+      for (size_t r = 0; r < Runs; ++r) first[r] = second[r] = hn::Zero(d);
+    }
     for (size_t r = 0; r < count; ++r) first[r] = chunk_sum(x[r], sample);
     const VF shift =
         hn::Mul(reduce_each<Runs>(first), hn::Set(d, 1.0f / static_cast<float>(sample)));
     hn::Store(shift, d, shifts);
-    for (size_t r = 0; r < Runs; ++r) first[r] = hn::Zero(d);
+    if (count < Runs) {
+      for (size_t r = 0; r < Runs; ++r) first[r] = hn::Zero(d);
+    }
     for (size_t r = 0; r < count; ++r) {
       chunk_deviations(x[r], n, hn::Set(d, shifts[r]), first[r], second[r]);
     }
