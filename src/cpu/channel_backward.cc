@@ -238,7 +238,6 @@ void run_steps(const ChannelBackwardPlan& plan, Executor& executor) {
   for_groups(shape, executor, [&](std::int64_t image, std::int64_t begin, std::int64_t end) {
     finish(plan, image, begin, end);
   });
-  // Before dx, which may be dy.
   if (wants_affine(*plan.problem)) write_affine(plan, executor);
   if (plan.problem->dx.data && !beside_dx) in_tasks(HWY_DYNAMIC_DISPATCH(channel_gradients));
 }

@@ -19,7 +19,7 @@ constexpr std::int64_t kMostBlocks = 64;
 // A batch (N, C) is few and wide rows: with less than these to a block, the blocks' sums, two
 // doubles a channel, are as much to write and read as x is. What is missing in blocks to share out
 // comes from tiles of channels, no narrower than that takes: a row's part of a tile is one run in
-// memory (512 x 16384 f32 evaluation, tiles of 128: 5.9 ms).
+// memory (512 x 16384 f32 evaluation: 5.9 ms in tiles of 128, 2.8 of 2048).
 constexpr std::int64_t kFewestPooledRows = 64;
 constexpr std::int64_t kPooledTile = kParameterChannels;
 

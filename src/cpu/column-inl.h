@@ -15,7 +15,7 @@ namespace omninorm::internal::HWY_NAMESPACE {
 // Rows that are taken together, so that a channel's sums and parameters are loaded once for them.
 inline constexpr int kRowsTogether = 8;
 // Channels whose sums are kept on the stack; wider rows are walked once for each tile.
-inline constexpr size_t kChannelTile = 2048;
+inline constexpr size_t kChannelTile = 1024;
 // Rows after which fp32 sums are added into doubles. Not more: 16-bit data lie on a grid, and
 // against it the roundings of a long chain of additions all go one way.
 inline constexpr std::int64_t kRowsPerSum = 64;
@@ -83,11 +83,12 @@ struct ColumnRows {
 
 // Whether all rows of an output begin on a cache line.
 template <class T>
-bool aligned_columns(const void* data, const ChannelStrides& strides) {
-  const auto lines = [](std::int64_t stride) {
-    return stride * static_cast<std::int64_t>(sizeof(T)) % 64 == 0;
+bool aligned_columns(const void* data, const ChannelShape& shape, const ChannelStrides& strides) {
+  const auto lines = [](std::int64_t count, std::int64_t stride) {
+    return count == 1 || stride * static_cast<std::int64_t>(sizeof(T)) % 64 == 0;
   };
-  return aligned_for_stream(data) && lines(strides.n) && lines(strides.s);
+  return aligned_for_stream(data) && lines(shape.images, strides.n) &&
+         lines(shape.positions, strides.s);
 }
 
 }  // namespace omninorm::internal::HWY_NAMESPACE

@@ -123,7 +123,7 @@ struct ColumnBackward {
   }
 
  private:
-  bool streams() const { return plan.streams && aligned_columns<X>(problem.dx.data, dxs); }
+  bool streams() const { return plan.streams && aligned_columns<X>(problem.dx.data, shape, dxs); }
 
   template <Dx D>
   void sums(std::int64_t unit) const {
@@ -148,8 +148,9 @@ struct ColumnBackward {
     HWY_ALIGN float sums[kChannelTile], products[kChannelTile];
     for (std::int64_t from = begin; from < end; from += kRowsPerSum) {
       const std::int64_t to = HWY_MIN(end, from + kRowsPerSum);
-      std::memset(sums, 0, sizeof sums);
-      std::memset(products, 0, sizeof products);
+      const size_t bytes = hwy::RoundUpTo(channels, block_size()) * sizeof(float);
+      std::memset(sums, 0, bytes);
+      std::memset(products, 0, bytes);
       const X* rows[kRowsTogether];
       const Y* dys_[kRowsTogether];
       X* dx[kRowsTogether];

@@ -182,7 +182,7 @@ struct ColumnForward {
   }
 
   void apply(std::int64_t unit) const {
-    if (plan.streams && aligned_columns<Y>(problem.y.data, ys)) {
+    if (plan.streams && aligned_columns<Y>(problem.y.data, shape, ys)) {
       write<true>(unit);
     } else {
       write<false>(unit);

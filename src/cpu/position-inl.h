@@ -2,7 +2,7 @@
 // NCHW): a vector holds the same channel of neighbouring positions, so every sum is lane by lane. A
 // tile of positions goes through all channels, a few at a time, since a channel's positions are one
 // run in memory and the next channel's are far away: read a vector from each in turn, every load
-// waits for memory.
+// waits for memory. Of few channels (PositionShape::narrow) a block goes through all of them.
 #if defined(OMNINORM_CPU_POSITION_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OMNINORM_CPU_POSITION_INL_H_
 #undef OMNINORM_CPU_POSITION_INL_H_
@@ -129,6 +129,42 @@ HWY_INLINE bool all_in_range(const VectorPair& with_eps, hn::Mask<DF> near_a, hn
   return hn::AllTrue(d, a) && hn::AllTrue(d, b);
 }
 
+// What y takes of a block's statistics: (x - shift) * rstd + correction; and the mean.
+struct BlockNumbers {
+  VectorPair shift, correction, mean, rstd;
+};
+
+template <bool Center>
+HWY_INLINE BlockNumbers block_numbers(const VectorPair& shift, const VectorPair& delta,
+                                      const VectorPair& with_eps) {
+  const VF one = hn::Set(DF(), 1.0f);
+  BlockNumbers to;
+  to.rstd = {hn::Div(one, hn::Sqrt(with_eps.a)), hn::Div(one, hn::Sqrt(with_eps.b))};
+  if constexpr (Center) {
+    to.shift = shift;
+    to.mean = {hn::Add(shift.a, delta.a), hn::Add(shift.b, delta.b)};
+    to.correction = {hn::Neg(hn::Mul(delta.a, to.rstd.a)), hn::Neg(hn::Mul(delta.b, to.rstd.b))};
+  }
+  return to;
+}
+
+// The shift of a block: the mean of a few channels, of few channels that of all. x holds the first
+// channel's positions.
+template <class X, bool Full>
+HWY_INLINE VectorPair block_shift(const X* x, std::int64_t stride, size_t n,
+                                  std::int64_t channels) {
+  const DF d;
+  const std::int64_t sample =
+      channels <= kFewChannels ? channels : HWY_MIN(channels, kChannelsTogether);
+  const VF per_sample = hn::Set(d, 1.0f / static_cast<float>(sample));
+  VectorPair few{hn::Zero(d), hn::Zero(d)}, v;
+  for (std::int64_t c = 0; c < sample; ++c) {
+    load_channels<kLayout<X>, Full>(x + c * stride, n, v.a, v.b);
+    few = {hn::Add(few.a, v.a), hn::Add(few.b, v.b)};
+  }
+  return {hn::Mul(few.a, per_sample), hn::Mul(few.b, per_sample)};
+}
+
 // Statistics of a tile of n positions. False: some position needs more than fp32.
 template <class X, bool Center>
 HWY_INLINE bool tile_statistics(const TileRows<const X>& x, size_t n, std::int64_t channels,
@@ -136,19 +172,13 @@ HWY_INLINE bool tile_statistics(const TileRows<const X>& x, size_t n, std::int64
   constexpr Layout L = kLayout<X>;
   const DF d;
   const VF per_channel = hn::Set(d, 1.0f / static_cast<float>(channels));
-  const VF e = hn::Set(d, eps), zero = hn::Zero(d), one = hn::Set(d, 1.0f);
+  const VF e = hn::Set(d, eps), zero = hn::Zero(d);
   if constexpr (Center) {
-    // The shift is the mean of a few channels; where it is over 1.4 standard deviations off, once
-    // more about the mean. Lanes whose shift was near keep it, and with it their bits.
-    const std::int64_t sample = HWY_MIN(channels, kChannelsTogether);
-    const VF per_sample = hn::Set(d, 1.0f / static_cast<float>(sample));
+    // Where the shift is over 1.4 standard deviations off the mean, once more about the mean. Lanes
+    // whose shift was near keep it, and with it their bits.
     for_each_block(n, [&](size_t at, size_t count, auto full) HWY_ATTR {
-      VectorPair few{zero, zero}, v;
-      for (std::int64_t c = 0; c < sample; ++c) {
-        load_channels<L, decltype(full)::value>(x(c) + at, count, v.a, v.b);
-        few = {hn::Add(few.a, v.a), hn::Add(few.b, v.b)};
-      }
-      store_pair({hn::Mul(few.a, per_sample), hn::Mul(few.b, per_sample)}, at, to.shift);
+      store_pair(block_shift<X, decltype(full)::value>(x(0) + at, x.stride, count, channels), at,
+                 to.shift);
     });
   }
   bool again = false, in_range = true;
@@ -181,13 +211,11 @@ HWY_INLINE bool tile_statistics(const TileRows<const X>& x, size_t n, std::int64
             shift.b = hn::IfThenElse(near_b, shift.b, hn::Add(shift.b, delta.b));
             return store_pair(shift, at, to.shift);
           }
-          const VectorPair rstd{hn::Div(one, hn::Sqrt(with_eps.a)),
-                                hn::Div(one, hn::Sqrt(with_eps.b))};
-          store_pair(rstd, at, to.rstd);
+          const BlockNumbers block = block_numbers<Center>(shift, delta, with_eps);
+          store_pair(block.rstd, at, to.rstd);
           if constexpr (Center) {
-            store_pair({hn::Add(shift.a, delta.a), hn::Add(shift.b, delta.b)}, at, to.mean);
-            store_pair({hn::Neg(hn::Mul(delta.a, rstd.a)), hn::Neg(hn::Mul(delta.b, rstd.b))}, at,
-                       to.correction);
+            store_pair(block.mean, at, to.mean);
+            store_pair(block.correction, at, to.correction);
           }
           if (HWY_UNLIKELY(!all_in_range<L>(with_eps, near_a, near_b, count))) in_range = false;
         });

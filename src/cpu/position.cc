@@ -74,8 +74,10 @@ namespace {
 HWY_EXPORT(position_forward_tiles);
 HWY_EXPORT(position_backward_tiles);
 
-// What a tile reads is read twice, the second time from the core's own cache.
+// What a tile reads is read twice, the second time from the core's own cache (up to 4096 channels).
 constexpr std::int64_t kTileBytes = 256 * 1024;
+// Positions of a tile of few channels, which is read by blocks: what one task has of a plane.
+constexpr std::int64_t kNarrowPositions = 1024;
 constexpr std::int64_t kTaskBytes = 64 * 1024;
 // Positions of a tile come in whole cache lines of every dtype.
 constexpr std::int64_t kWholeLines = 64;
@@ -128,12 +130,16 @@ PositionShape shape_of(const NormView& view, std::size_t element_bytes) {
   shape.positions = view.n / shape.images;
   shape.groups = view.g;
   shape.channels = view.c;
+  const std::int64_t bytes = view.c * static_cast<std::int64_t>(element_bytes);
   if (shape.narrow() && shape.positions <= kSmallPlane) {
-    shape.groups_per_tile = std::min(shape.groups, kTileGroups);
+    const std::int64_t groups =
+        std::clamp<std::int64_t>(kTaskBytes / (bytes * shape.positions), 1, kTileGroups);
+    shape.groups_per_tile = std::min(shape.groups, groups);
   }
   shape.batches = ceil_div(shape.groups, shape.groups_per_tile);
-  const std::int64_t bytes = view.c * static_cast<std::int64_t>(element_bytes);
-  const std::int64_t most = std::clamp(kTileBytes / bytes, kWholeLines, kMostTilePositions);
+  const std::int64_t most = shape.narrow()
+                                ? kNarrowPositions
+                                : std::clamp(kTileBytes / bytes, kWholeLines, kMostTilePositions);
   const std::int64_t tiles = ceil_div(shape.positions, most / kWholeLines * kWholeLines);
   shape.per_tile = std::min(shape.positions,
                             ceil_div(ceil_div(shape.positions, tiles), kWholeLines) * kWholeLines);

@@ -23,7 +23,7 @@ struct PositionBackward {
     const std::int64_t first = shape.statistic(at.image, at.begin, at.group);
     const auto* mean = Center ? static_cast<const float*>(problem.mean) + first : nullptr;
     const auto* rstd = static_cast<const float*>(problem.rstd) + first;
-    if (at.groups == 1 && (shape.narrow() || shape.groups == 1)) {
+    if (at.groups == 1 && shape.narrow()) {
       return group(at, at.group, {mean, shape.groups}, {rstd, shape.groups});
     }
     GroupStatistics means, rstds;

@@ -105,7 +105,7 @@ struct PositionForward {
                                  const TileStatistics& statistics) const {
     for_each_block(n, [&](size_t at, size_t count, auto full) HWY_ATTR {
       constexpr bool kFull = decltype(full)::value;
-      Numbers numbers;
+      BlockNumbers numbers;
       numbers.rstd = load_pair(statistics.rstd, at);
       if constexpr (Center) {
         numbers.shift = load_pair(statistics.shift, at);
@@ -117,13 +117,9 @@ struct PositionForward {
     });
   }
 
-  struct Numbers {
-    VectorPair shift, correction, rstd;
-  };
-
   template <bool Full, bool Stream>
   HWY_INLINE void write_block(const X* x, Y* y, size_t n, std::int64_t channel,
-                              const Numbers& numbers) const {
+                              const BlockNumbers& numbers) const {
     const DF d;
     VF a, b;
     load_channels<kL, Full>(x, n, a, b);
@@ -146,13 +142,12 @@ struct PositionForward {
     const bool stream = plan.streams && aligned_for_stream(y(0));
     for_each_block(tile.positions(), [&](size_t at, size_t n, auto full) HWY_ATTR {
       constexpr bool kFull = decltype(full)::value;
-      Numbers numbers;
-      VectorPair means;
-      if (HWY_UNLIKELY(!block_statistics<kFull>(x, at, n, numbers, means))) {
+      BlockNumbers numbers;
+      if (HWY_UNLIKELY(!block_statistics<kFull>(x, at, n, numbers))) {
         return wide(tile.image, g, tile.begin + static_cast<std::int64_t>(at), n, mean.from(at),
                     rstd.from(at));
       }
-      if constexpr (Center) mean.template store<kL>(means, at, n);
+      if constexpr (Center) mean.template store<kL>(numbers.mean, at, n);
       rstd.template store<kL>(numbers.rstd, at, n);
       const std::int64_t channel = g * plan.shape.channels;
       const auto write = [&](auto streams) HWY_ATTR {
@@ -166,28 +161,22 @@ struct PositionForward {
     });
   }
 
-  // As tile_statistics, with all channels for the shift's sample.
+  // As tile_statistics, and the same bits, in one go; false also where that takes a second one.
   template <bool Full>
   HWY_INLINE bool block_statistics(const TileRows<const X>& x, size_t at, size_t n,
-                                   Numbers& numbers, VectorPair& mean) const {
+                                   BlockNumbers& numbers) const {
     const DF d;
     const std::int64_t channels = plan.shape.channels;
-    const VF zero = hn::Zero(d), one = hn::Set(d, 1.0f);
+    const VF zero = hn::Zero(d);
     const VF per_channel = hn::Set(d, 1.0f / static_cast<float>(channels));
     const VF eps = hn::Set(d, static_cast<float>(problem.parameters.eps));
-    VectorPair v, s{zero, zero}, q{zero, zero};
-    if constexpr (Center) {
-      for (std::int64_t c = 0; c < channels; ++c) {
-        load_channels<kL, Full>(x(c) + at, n, v.a, v.b);
-        s = {hn::Add(s.a, v.a), hn::Add(s.b, v.b)};
-      }
-      numbers.shift = {hn::Mul(s.a, per_channel), hn::Mul(s.b, per_channel)};
-      s = {zero, zero};
-    }
+    VectorPair shift{zero, zero}, s{zero, zero}, q{zero, zero};
+    if constexpr (Center) shift = block_shift<X, Full>(x(0) + at, x.stride, n, channels);
     for (std::int64_t c = 0; c < channels; ++c) {
+      VectorPair v;
       load_channels<kL, Full>(x(c) + at, n, v.a, v.b);
       if constexpr (Center) {
-        v = {hn::Sub(v.a, numbers.shift.a), hn::Sub(v.b, numbers.shift.b)};
+        v = {hn::Sub(v.a, shift.a), hn::Sub(v.b, shift.b)};
         s = {hn::Add(s.a, v.a), hn::Add(s.b, v.b)};
       }
       q = {hn::MulAdd(v.a, v.a, q.a), hn::MulAdd(v.b, v.b, q.b)};
@@ -197,12 +186,7 @@ struct PositionForward {
     finish_positions<Center>(s.a, q.a, per_channel, eps, delta.a, with_eps.a, near_a);
     finish_positions<Center>(s.b, q.b, per_channel, eps, delta.b, with_eps.b, near_b);
     if (HWY_UNLIKELY(!all_in_range<kL>(with_eps, near_a, near_b, n))) return false;
-    numbers.rstd = {hn::Div(one, hn::Sqrt(with_eps.a)), hn::Div(one, hn::Sqrt(with_eps.b))};
-    if constexpr (Center) {
-      mean = {hn::Add(numbers.shift.a, delta.a), hn::Add(numbers.shift.b, delta.b)};
-      numbers.correction = {hn::Neg(hn::Mul(delta.a, numbers.rstd.a)),
-                            hn::Neg(hn::Mul(delta.b, numbers.rstd.b))};
-    }
+    numbers = block_numbers<Center>(shift, delta, with_eps);
     return true;
   }
 };

@@ -9,8 +9,8 @@
 
 namespace omninorm::internal {
 
-// What a tile's numbers take on the stack, 4 KB each.
-inline constexpr std::int64_t kMostTilePositions = 1024;
+// What a tile's numbers take on the stack, 2 KB each.
+inline constexpr std::int64_t kMostTilePositions = 512;
 // Of so few channels, what a block of positions reads stays in the nearest cache.
 inline constexpr std::int64_t kFewChannels = 16;
 // Groups of few channels whose planes are small share a tile, so that a position's statistics,
