@@ -2,7 +2,7 @@
 // NCHW): a vector holds the same channel of neighbouring positions, so every sum is lane by lane. A
 // tile of positions goes through all channels, a few at a time, since a channel's positions are one
 // run in memory and the next channel's are far away: read a vector from each in turn, every load
-// waits for memory. Of few channels (PositionShape::narrow) a block goes through all of them.
+// waits for memory. Where PositionShape::narrow says so, a block goes through all of them.
 #if defined(OMNINORM_CPU_POSITION_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OMNINORM_CPU_POSITION_INL_H_
 #undef OMNINORM_CPU_POSITION_INL_H_
@@ -127,6 +127,21 @@ HWY_INLINE bool all_in_range(const VectorPair& with_eps, hn::Mask<DF> near_a, hn
   const auto a = hn::Or(good(with_eps.a, near_a), hn::Not(mask_a<L>(n)));
   const auto b = hn::Or(good(with_eps.b, near_b), hn::Not(mask_b<L>(n)));
   return hn::AllTrue(d, a) && hn::AllTrue(d, b);
+}
+
+// As sum_channels, and the same bits, for one block in registers: step(c, first, second).
+template <class Step>
+HWY_INLINE void sum_block(std::int64_t channels, VectorPair& first, VectorPair& second,
+                          const Step& step) {
+  const VF zero = hn::Zero(DF());
+  first = second = {zero, zero};
+  for (std::int64_t from = 0; from < channels; from += kChannelsPerSum) {
+    const std::int64_t to = HWY_MIN(channels, from + kChannelsPerSum);
+    VectorPair s{zero, zero}, q{zero, zero};
+    for (std::int64_t c = from; c < to; ++c) step(c, s, q);
+    first = from == 0 ? s : VectorPair{hn::Add(first.a, s.a), hn::Add(first.b, s.b)};
+    second = from == 0 ? q : VectorPair{hn::Add(second.a, q.a), hn::Add(second.b, q.b)};
+  }
 }
 
 // What y takes of a block's statistics: (x - shift) * rstd + correction; and the mean.
@@ -306,11 +321,6 @@ struct StatisticsOrder {
   // With zeros up to the end of the last block.
   HWY_NOINLINE void load(const float* there, GroupStatistics& to) const {
     const DF d;
-    if (groups == 1) {
-      for (size_t p = 0; p < n; ++p) to.values[p] = *place(there, 0, p);
-      for (size_t p = n; p % block_size() != 0; ++p) to.values[p] = 0;
-      return;
-    }
     squares(hwy::RoundUpTo(n, block_size()),
             [&](size_t g, size_t p, size_t some_groups, size_t some, VF(&v)[kLanes]) HWY_ATTR {
               for (size_t i = 0; i < some; ++i)

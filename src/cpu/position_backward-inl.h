@@ -23,7 +23,7 @@ struct PositionBackward {
     const std::int64_t first = shape.statistic(at.image, at.begin, at.group);
     const auto* mean = Center ? static_cast<const float*>(problem.mean) + first : nullptr;
     const auto* rstd = static_cast<const float*>(problem.rstd) + first;
-    if (at.groups == 1 && shape.narrow()) {
+    if (at.groups == 1) {
       return group(at, at.group, {mean, shape.groups}, {rstd, shape.groups});
     }
     GroupStatistics means, rstds;
@@ -70,7 +70,7 @@ struct PositionBackward {
 
   template <Dx D>
   void run(const Operands& tile) const {
-    if (plan.shape.narrow()) return narrow<D>(tile);
+    if (plan.shape.narrow) return narrow<D>(tile);
     wide<D>(tile);
   }
 
@@ -137,48 +137,59 @@ struct PositionBackward {
                                              tile.dx(c) + at, n);
   }
 
-  // ---- Many channels: a tile at a time
+  // ---- Wide: a tile at a time
 
-  struct Through {
-    TileNumbers x, mean;
+  // Numbers of all blocks of a tile.
+  struct TileShared {
+    TileNumbers mean, rstd, through_x, through_mean;
+
+    HWY_INLINE Numbers of(size_t at) const {
+      const VF zero = hn::Zero(DF());
+      Numbers numbers{{zero, zero}, load_pair(rstd, at), {zero, zero}, {zero, zero}};
+      if constexpr (Center) numbers.mean = load_pair(mean, at);
+      return numbers;
+    }
   };
 
   template <Dx D>
   HWY_NOINLINE void wide(const Operands& tile) const {
     const std::int64_t channels = plan.shape.channels;
-    Through through;
+    TileShared shared;
+    for_each_block(tile.n, [&](size_t at, size_t n, auto) HWY_ATTR {
+      const Numbers numbers = statistics(tile, at, n);
+      store_pair(numbers.rstd, at, shared.rstd);
+      if constexpr (Center) store_pair(numbers.mean, at, shared.mean);
+    });
     if constexpr (D != Dx::none) {
       sum_channels(
           tile.n, channels,
           [&](std::int64_t c, size_t at, size_t n, auto full, VectorPair& s, VectorPair& q)
-              HWY_ATTR {
-                add<decltype(full)::value>(tile, c, at, n, statistics(tile, at, n), s, q);
-              },
-          [&](size_t at, size_t n, const VectorPair& s, const VectorPair& q) HWY_ATTR {
-            Numbers numbers = statistics(tile, at, n);
+              HWY_ATTR { add<decltype(full)::value>(tile, c, at, n, shared.of(at), s, q); },
+          [&](size_t at, size_t, const VectorPair& s, const VectorPair& q) HWY_ATTR {
+            Numbers numbers = shared.of(at);
             finish(s, q, numbers);
-            store_pair(numbers.through_x, at, through.x);
-            if constexpr (Center) store_pair(numbers.through_mean, at, through.mean);
+            store_pair(numbers.through_x, at, shared.through_x);
+            if constexpr (Center) store_pair(numbers.through_mean, at, shared.through_mean);
           });
     }
     constexpr auto kTogether = static_cast<std::int64_t>(kFewRows);
     std::int64_t c = 0;
     for (; c + kTogether <= channels; c += kTogether) {
-      write_channels<kFewRows, D>(tile, through, c);
+      write_channels<kFewRows, D>(tile, shared, c);
     }
-    for (; c < channels; ++c) write_channels<1, D>(tile, through, c);
+    for (; c < channels; ++c) write_channels<1, D>(tile, shared, c);
   }
 
   template <size_t Channels, Dx D>
-  HWY_INLINE void write_channels(const Operands& tile, const Through& through,
+  HWY_INLINE void write_channels(const Operands& tile, const TileShared& shared,
                                  std::int64_t first) const {
     VF dweight[Channels], dbias[Channels];
     for (size_t i = 0; i < Channels; ++i) dweight[i] = dbias[i] = hn::Zero(DF());
     for_each_block(tile.n, [&](size_t at, size_t n, auto full) HWY_ATTR {
-      Numbers numbers = statistics(tile, at, n);
+      Numbers numbers = shared.of(at);
       if constexpr (D != Dx::none) {
-        numbers.through_x = load_pair(through.x, at);
-        if constexpr (Center) numbers.through_mean = load_pair(through.mean, at);
+        numbers.through_x = load_pair(shared.through_x, at);
+        if constexpr (Center) numbers.through_mean = load_pair(shared.through_mean, at);
       }
       for (size_t i = 0; i < Channels; ++i) {
         write<decltype(full)::value, D>(tile, first + static_cast<std::int64_t>(i), at, n, numbers,
@@ -200,7 +211,7 @@ struct PositionBackward {
     }
   }
 
-  // ---- Few channels: a block at a time, whose channels the nearest cache holds
+  // ---- Narrow: a block at a time, whose channels the nearest cache holds
 
   template <Dx D>
   HWY_NOINLINE void narrow(const Operands& tile) const {
@@ -212,8 +223,10 @@ struct PositionBackward {
       constexpr bool kFull = decltype(full)::value;
       Numbers numbers = statistics(tile, at, n);
       if constexpr (D != Dx::none) {
-        VectorPair s{zero, zero}, q{zero, zero};
-        for (std::int64_t c = 0; c < channels; ++c) add<kFull>(tile, c, at, n, numbers, s, q);
+        VectorPair s, q;
+        sum_block(channels, s, q,
+                  [&](std::int64_t c, VectorPair& first, VectorPair& second)
+                      HWY_ATTR { add<kFull>(tile, c, at, n, numbers, first, second); });
         finish(s, q, numbers);
       }
       for (std::int64_t c = 0; c < channels; ++c) {

@@ -42,7 +42,7 @@ struct PositionForward {
   using Run = StatisticRun<float>;
 
   void group(const PositionTile& tile, std::int64_t g, Run mean, Run rstd) const {
-    if (plan.shape.narrow()) return narrow(tile, g, mean, rstd);
+    if (plan.shape.narrow) return narrow(tile, g, mean, rstd);
     wide(tile.image, g, tile.begin, tile.positions(), mean, rstd);
   }
 
@@ -53,7 +53,7 @@ struct PositionForward {
     return {static_cast<Y*>(problem.y.data) + plan.y.offset(image, g, p), plan.y.c};
   }
 
-  // ---- Many channels: a tile at a time
+  // ---- Wide: a tile at a time
 
   // Positions p .. p + n - 1 of one group. One that needs double must not change its neighbours:
   // where there is such a one, each block by itself, and in its block each position.
@@ -134,7 +134,7 @@ struct PositionForward {
     store_channels<X, Full, Stream>(hn::MulAdd(a, weight, bias), hn::MulAdd(b, weight, bias), y, n);
   }
 
-  // ---- Few channels: a block at a time, whose channels the nearest cache holds
+  // ---- Narrow: a block at a time, whose channels the nearest cache holds
 
   HWY_NOINLINE void narrow(const PositionTile& tile, std::int64_t g, Run mean, Run rstd) const {
     const TileRows<const X> x = x_rows(tile.image, g, tile.begin);
@@ -170,17 +170,17 @@ struct PositionForward {
     const VF zero = hn::Zero(d);
     const VF per_channel = hn::Set(d, 1.0f / static_cast<float>(channels));
     const VF eps = hn::Set(d, static_cast<float>(problem.parameters.eps));
-    VectorPair shift{zero, zero}, s{zero, zero}, q{zero, zero};
+    VectorPair shift{zero, zero}, s, q;
     if constexpr (Center) shift = block_shift<X, Full>(x(0) + at, x.stride, n, channels);
-    for (std::int64_t c = 0; c < channels; ++c) {
+    sum_block(channels, s, q, [&](std::int64_t c, VectorPair& first, VectorPair& second) HWY_ATTR {
       VectorPair v;
       load_channels<kL, Full>(x(c) + at, n, v.a, v.b);
       if constexpr (Center) {
         v = {hn::Sub(v.a, shift.a), hn::Sub(v.b, shift.b)};
-        s = {hn::Add(s.a, v.a), hn::Add(s.b, v.b)};
+        first = {hn::Add(first.a, v.a), hn::Add(first.b, v.b)};
       }
-      q = {hn::MulAdd(v.a, v.a, q.a), hn::MulAdd(v.b, v.b, q.b)};
-    }
+      second = {hn::MulAdd(v.a, v.a, second.a), hn::MulAdd(v.b, v.b, second.b)};
+    });
     VectorPair delta, with_eps;
     hn::Mask<DF> near_a, near_b;
     finish_positions<Center>(s.a, q.a, per_channel, eps, delta.a, with_eps.a, near_a);

@@ -11,7 +11,8 @@ namespace omninorm::internal {
 
 // What a tile's numbers take on the stack, 2 KB each.
 inline constexpr std::int64_t kMostTilePositions = 512;
-// Of so few channels, what a block of positions reads stays in the nearest cache.
+// Of so few channels, what a block of positions reads is few runs in memory, and stays in the
+// nearest cache.
 inline constexpr std::int64_t kFewChannels = 16;
 // Groups of few channels whose planes are small share a tile, so that a position's statistics,
 // which lie side by side, are written together.
@@ -29,8 +30,8 @@ struct PositionShape {
   std::int64_t tiles = 1;     // of the positions of an image
   std::int64_t groups_per_tile = 1;
   std::int64_t batches = 1;  // of groups
+  bool narrow = false;       // a block goes through all channels, not a tile
 
-  bool narrow() const { return channels <= kFewChannels; }
   std::int64_t parts() const { return images * tiles; }
   std::int64_t all_tiles() const { return parts() * batches; }
   std::int64_t statistic(std::int64_t image, std::int64_t position, std::int64_t g) const {

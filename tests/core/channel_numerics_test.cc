@@ -87,8 +87,8 @@ struct PerPosition {
   }
 };
 const PerPosition kPerPosition[] = {{{2, 160, 90}, 20}, {{2, 48, 40}, 4},  {{1, 64, 300}, 4},
-                                    {{2, 48, 40}, 6},   {{1, 16, 300}, 2}, {{2, 40, 90}, 1},
-                                    {{1, 68, 1090}, 2}};
+                                    {{2, 136, 49}, 2},  {{2, 48, 40}, 6},  {{1, 16, 300}, 2},
+                                    {{2, 40, 90}, 1},   {{1, 68, 1090}, 2}};
 
 // A position that needs double is made by the reference; its neighbours are not to see that, to
 // the bit.
