@@ -74,12 +74,14 @@ namespace {
 HWY_EXPORT(position_forward_tiles);
 HWY_EXPORT(position_backward_tiles);
 
-// What a tile reads is read twice, the second time from the core's own cache (up to 4096 channels).
+// What a tile reads is read twice, the second time from the core's own cache (but for thousands of
+// channels).
 constexpr std::int64_t kTileBytes = 256 * 1024;
 // Positions of a tile of few channels, which is read by blocks: what one task has of a plane.
 constexpr std::int64_t kNarrowPositions = 1024;
-// Forward of planes up to two blocks by blocks, of up to so many channels (8 x 512 x 7 x 7 in
-// groups of 64, bf16: 51 us, 68 by tiles; backward f32: 155, 107 by tiles).
+// Forward of planes of up to 64 positions (two blocks of AVX-512) by blocks, of up to so many
+// channels (8 x 512 x 7 x 7 in groups of 64, bf16: 51 us, 68 by tiles; backward f32: 155, 107 by
+// tiles).
 constexpr std::int64_t kTinyPlane = 64, kTinyForward = 128;
 constexpr std::int64_t kTaskBytes = 64 * 1024;
 // Positions of a tile come in whole cache lines of every dtype.
@@ -127,7 +129,7 @@ const char* decline_backward(const NormBackward& problem) {
 }
 
 // element_bytes: of all that is read of one element. tiny_channels: how many may be narrow in
-// planes of a block or two, which are one run in memory.
+// tiny planes, which are one run in memory.
 PositionShape shape_of(const NormView& view, std::size_t element_bytes,
                        std::int64_t tiny_channels) {
   PositionShape shape;
@@ -159,8 +161,8 @@ std::int64_t tiles_per_task(const PositionShape& shape, std::size_t element_byte
                        static_cast<std::int64_t>(element_bytes));
 }
 
-// Whether an output that is another than `input` goes past the cache: all its tiles begin on a line
-// where one does.
+// Whether an output that is another than `input` goes past the cache: all rows of a
+// tile begin on a line where its first does.
 bool streams(const PositionShape& shape, const PositionStrides& strides, const void* output,
              const void* input, DType dtype, Traffic traffic, std::size_t operand_bytes) {
   const auto whole = [&](std::int64_t stride) {

@@ -219,14 +219,14 @@ void add_channel_cases(std::vector<Case>& list, Op op, DType dtype) {
     c.running = Running::updated;
     add(list, c);
   }
-  // Planes across whose borders blocks run; for batch_norm more channels than a task takes, and
-  // tiles of blocks of them.
+  // Planes across whose borders blocks run; more channels than a task takes, and tiles of blocks of
+  // them; rows of whole cache lines in every dtype, which are streamed.
   for (const std::vector<std::int64_t>& sizes : {std::vector<std::int64_t>{2, 150, 49},
                                                  {3, 2100, 3},
                                                  {70, 300},
                                                  {128, 600},
                                                  {136, 500},
-                                                 {8, 8400}}) {
+                                                 {11, 8416}}) {
     if (sizes.size() == 2 && op != Op::batch_norm) continue;
     for (const Layout layout : {Layout::contiguous, Layout::channels_last}) {
       Case c = image(op, sizes, dtype, turn);

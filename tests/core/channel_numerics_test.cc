@@ -86,9 +86,9 @@ struct PerPosition {
     return {statistic.data(), {sizes[0], sizes[2], groups}};
   }
 };
-const PerPosition kPerPosition[] = {{{2, 160, 90}, 20}, {{2, 48, 40}, 4},  {{1, 64, 300}, 4},
-                                    {{2, 136, 49}, 2},  {{2, 48, 40}, 6},  {{1, 16, 300}, 2},
-                                    {{2, 40, 90}, 1},   {{1, 68, 1090}, 2}};
+const PerPosition kPerPosition[] = {{{2, 160, 90}, 20}, {{2, 48, 40}, 4}, {{1, 64, 300}, 4},
+                                    {{2, 136, 49}, 2},  {{2, 48, 40}, 6}, {{1, 16, 300}, 2},
+                                    {{1, 16, 1090}, 2}, {{2, 40, 90}, 1}, {{1, 68, 1090}, 2}};
 
 // A position that needs double is made by the reference; its neighbours are not to see that, to
 // the bit.
@@ -112,7 +112,8 @@ TEST_P(ChannelNumerics, AFarPositionKeepsToItself) {
       return r;
     };
     const Result near = forward(false);
-    const std::int64_t c = shape.sizes[1], group = c / shape.groups, s = 37;
+    // In the last block, which is not whole.
+    const std::int64_t c = shape.sizes[1], group = c / shape.groups, s = shape.sizes[2] - 3;
     for (std::int64_t i = 0; i < group; ++i) {
       x[at(shape.sizes, 0, group * (shape.groups - 1) + i, s)] *= 1e25f;
     }
