@@ -31,49 +31,34 @@ inline void plane_gradients(const ChannelBackwardPlan& plan, std::int64_t begin,
   if (plan.streams) finish_stream();
 }
 
-inline void channel_sums(const ChannelBackwardPlan& plan, std::int64_t begin, std::int64_t end) {
+// Calls step(kernel) with that of the layout and the types.
+template <class Step>
+void with_kernel(const ChannelBackwardPlan& plan, const Step& step) {
   with_types(plan.problem->x.dtype, plan.problem->dy.dtype, plan.problem->activation,
              [&](auto x, auto dy, auto activation) {
                using X = decltype(x);
                using Y = decltype(dy);
                if (plan.shape.layout == ChannelLayout::plane) {
-                 PlaneBackward<X, Y, activation.value>(plan).sums(begin, end);
+                 step(PlaneBackward<X, Y, activation.value>(plan));
                } else {
-                 const ColumnBackward<X, Y, activation.value> columns(plan);
-                 for (std::int64_t u = begin; u < end; ++u) columns.sums(u);
+                 step(ColumnBackward<X, Y, activation.value>(plan));
                }
              });
 }
 
+inline void channel_sums(const ChannelBackwardPlan& plan, std::int64_t begin, std::int64_t end) {
+  with_kernel(plan, [&](const auto& kernel) { kernel.sums(begin, end); });
+}
+
 inline void channel_sums_and_gradients(const ChannelBackwardPlan& plan, std::int64_t begin,
                                        std::int64_t end) {
-  with_types(plan.problem->x.dtype, plan.problem->dy.dtype, plan.problem->activation,
-             [&](auto x, auto dy, auto activation) {
-               using X = decltype(x);
-               using Y = decltype(dy);
-               if (plan.shape.layout == ChannelLayout::plane) {
-                 PlaneBackward<X, Y, activation.value>(plan).sums_and_dx(begin, end);
-               } else {
-                 const ColumnBackward<X, Y, activation.value> columns(plan);
-                 for (std::int64_t u = begin; u < end; ++u) columns.sums_and_dx(u);
-               }
-             });
+  with_kernel(plan, [&](const auto& kernel) { kernel.sums_and_dx(begin, end); });
   if (plan.streams) finish_stream();
 }
 
 inline void channel_gradients(const ChannelBackwardPlan& plan, std::int64_t begin,
                               std::int64_t end) {
-  with_types(plan.problem->x.dtype, plan.problem->dy.dtype, plan.problem->activation,
-             [&](auto x, auto dy, auto activation) {
-               using X = decltype(x);
-               using Y = decltype(dy);
-               if (plan.shape.layout == ChannelLayout::plane) {
-                 PlaneBackward<X, Y, activation.value>(plan).apply(begin, end);
-               } else {
-                 const ColumnBackward<X, Y, activation.value> columns(plan);
-                 for (std::int64_t u = begin; u < end; ++u) columns.apply(u);
-               }
-             });
+  with_kernel(plan, [&](const auto& kernel) { kernel.apply(begin, end); });
   if (plan.streams) finish_stream();
 }
 

@@ -108,18 +108,22 @@ struct ColumnBackward {
         dys(problem.dy.strides, shape),
         dxs(problem.dx.strides, shape) {}
 
-  // A tile of a block, blocks counted through sets.
-  void sums(std::int64_t unit) const { sums<Dx::none>(unit); }
-
-  // Evaluation: dx, too.
-  void sums_and_dx(std::int64_t unit) const {
-    if (streams()) return sums<Dx::stream>(unit);
-    sums<Dx::store>(unit);
+  // Units begin .. end-1: a tile of a block each, blocks counted through sets.
+  void sums(std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t u = begin; u < end; ++u) sums<Dx::none>(u);
   }
 
-  void apply(std::int64_t unit) const {
-    if (streams()) return write<true>(unit);
-    write<false>(unit);
+  // Evaluation: dx, too.
+  void sums_and_dx(std::int64_t begin, std::int64_t end) const {
+    const bool stream = streams();
+    for (std::int64_t u = begin; u < end; ++u) {
+      stream ? sums<Dx::stream>(u) : sums<Dx::store>(u);
+    }
+  }
+
+  void apply(std::int64_t begin, std::int64_t end) const {
+    const bool stream = streams();
+    for (std::int64_t u = begin; u < end; ++u) stream ? write<true>(u) : write<false>(u);
   }
 
  private:
