@@ -10,6 +10,7 @@
 #endif
 
 #include <cstring>
+#include <type_traits>
 
 #include "src/cpu/affine-inl.h"
 #include "src/cpu/packed_plan.h"
@@ -21,6 +22,8 @@
 #else
 #define OMNINORM_UNROLL _Pragma("GCC unroll 64")
 #endif
+// What is done to a span: called, it would pass its vectors through memory.
+#define OMNINORM_INLINE_LAMBDA HWY_ATTR __attribute__((always_inline))
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
@@ -73,74 +76,57 @@ class Spread {
   HWY_ALIGN int32_t first_[kN];
 };
 
-// Lane q of the result: the sum over group q. Neighbours first, on every level.
-template <class X, size_t C>
-HWY_INLINE VF sum_groups(const VF (&v)[C]) {
-  using P = Packing<X, C>;
-  const DF d;
-  VF s[P::kLanesEach];
-  OMNINORM_UNROLL
-  for (size_t i = 0; i < P::kLanesEach; ++i) {
-    s[i] = v[P::kSpan * i];
-    OMNINORM_UNROLL
-    for (size_t k = 1; k < P::kSpan; ++k) s[i] = hn::Add(s[i], v[P::kSpan * i + k]);
+// What spans Begin .. Begin+Count-1 come to: span(i), i a constant, and join(left, right) of
+// neighbours on every level. Depth first, so that few of the spans' values are there at a time.
+template <size_t Begin, size_t Count, class Span, class Join>
+HWY_INLINE auto fold_spans(const Span& span, const Join& join) {
+  if constexpr (Count == 1) {
+    return span(std::integral_constant<size_t, Begin>());
+  } else {
+    const auto left = fold_spans<Begin, Count / 2>(span, join);
+    return join(left, fold_spans<Begin + Count / 2, Count / 2>(span, join));
   }
-  OMNINORM_UNROLL
-  for (size_t count = P::kLanesEach; count > 1; count /= 2) {
-    OMNINORM_UNROLL
-    for (size_t i = 0; i < count / 2; ++i) {
-      s[i] = hn::Add(hn::ConcatEven(d, s[2 * i + 1], s[2 * i]),
-                     hn::ConcatOdd(d, s[2 * i + 1], s[2 * i]));
-    }
-  }
-  return s[0];
 }
 
-// Lane q of the result: the first entry of group q.
-template <class X, size_t C>
-HWY_INLINE VF first_of_groups(const VF (&v)[C]) {
-  using P = Packing<X, C>;
+// Once all spans are folded, lane q is the sum over group q.
+HWY_INLINE VF add_neighbours(VF left, VF right) {
   const DF d;
-  VF s[P::kLanesEach];
-  for (size_t i = 0; i < P::kLanesEach; ++i) s[i] = v[P::kSpan * i];
-  for (size_t count = P::kLanesEach; count > 1; count /= 2) {
-    for (size_t i = 0; i < count / 2; ++i) s[i] = hn::ConcatEven(d, s[2 * i + 1], s[2 * i]);
-  }
-  return s[0];
+  return hn::Add(hn::ConcatEven(d, right, left), hn::ConcatOdd(d, right, left));
 }
 
-// N groups, or the first `n` elements of them.
+// Lane q of the result: the sum over group q of what span(i) gives lane by lane.
+template <class X, size_t C, class Span>
+HWY_INLINE VF sum_groups(const Span& span) {
+  return fold_spans<0, Packing<X, C>::kLanesEach>(
+      span, [](VF left, VF right) OMNINORM_INLINE_LAMBDA { return add_neighbours(left, right); });
+}
+
+// Span i of the N groups at p, and with it the next where spans are single vectors: what a pass
+// does, it does span by span, so that sums stay in registers though not all of C vectors do.
 template <class T, size_t C>
-HWY_INLINE void load_packed(const T* p, size_t n, VF (&v)[C]) {
-  constexpr Layout L = kLayout<T>;
-  const DF d;
-  if (HWY_LIKELY(n == kN * C)) {
-    OMNINORM_UNROLL
-    for (size_t m = 0; m < C; m += 2) load_block<L>(p + m * kN, v[m], v[m + 1]);
-    return;
-  }
-  for (size_t m = 0; m < C; m += 2) {
-    const size_t at = m * kN;
-    v[m] = v[m + 1] = hn::Zero(d);
-    if (at < n) load_block_n<L>(p + at, HWY_MIN(n - at, 2 * kN), v[m], v[m + 1]);
+HWY_INLINE void load_span(const T* p, size_t i, VF (&v)[C]) {
+  constexpr size_t kSpan = Packing<T, C>::kSpan;
+  if (kSpan == 1 && i % 2 != 0) return;
+  OMNINORM_UNROLL
+  for (size_t k = 0; k < kSpan; k += 2) {
+    const size_t m = kSpan * i + k;
+    load_block<kLayout<T>>(p + m * kN, v[m], v[m + 1]);
   }
 }
 
+// Likewise; of single vectors the second one stores both.
 template <class T, size_t C>
-HWY_INLINE void store_packed(const VF (&v)[C], T* p, size_t n, bool stream) {
-  constexpr Layout L = kLayout<T>;
-  if (HWY_LIKELY(n == kN * C)) {
+HWY_INLINE void store_span(const VF (&v)[C], size_t i, T* p, bool stream) {
+  constexpr size_t kSpan = Packing<T, C>::kSpan;
+  if (kSpan == 1 && i % 2 == 0) return;
+  OMNINORM_UNROLL
+  for (size_t k = 0; k < kSpan; k += 2) {
+    const size_t m = kSpan == 1 ? i - 1 : kSpan * i + k;
     if (stream) {
-      OMNINORM_UNROLL
-      for (size_t m = 0; m < C; m += 2) stream_block<L>(v[m], v[m + 1], p + m * kN);
+      stream_block<kLayout<T>>(v[m], v[m + 1], p + m * kN);
     } else {
-      OMNINORM_UNROLL
-      for (size_t m = 0; m < C; m += 2) store_block<L>(v[m], v[m + 1], p + m * kN);
+      store_block<kLayout<T>>(v[m], v[m + 1], p + m * kN);
     }
-    return;
-  }
-  for (size_t m = 0; m < C && m * kN < n; m += 2) {
-    store_block_n<L>(v[m], v[m + 1], p + m * kN, HWY_MIN(n - m * kN, 2 * kN));
   }
 }
 
@@ -184,8 +170,8 @@ HWY_INLINE void each_packed(const PackedShape& shape, std::int64_t begin, std::i
   }
 }
 
-// The groups of one operand: side by side, or each where its row and number say, and then copied
-// where they have gaps. T may be const.
+// The groups of one operand: side by side, or each where its row and number say. Copied, and made
+// up to N with zeros, where they have gaps or are fewer. T may be const.
 template <class T, size_t C>
 class PackedOperand {
  public:
@@ -196,15 +182,25 @@ class PackedOperand {
 
   // Where groups first .. first+count-1 are, or are to be, side by side.
   HWY_INLINE T* place(std::int64_t first, size_t count) {
-    if (HWY_LIKELY(side_by_side_)) return data_ + first * static_cast<std::int64_t>(C);
-    bool gaps = false;
-    for (size_t q = 1; q < count; ++q) gaps |= groups_[q] != groups_[0] + q * C;
-    return gaps ? buffer_ : groups_[0];
+    T* at = groups_[0];
+    bool copied = count < kN;
+    if (HWY_LIKELY(side_by_side_)) {
+      at = data_ + first * static_cast<std::int64_t>(C);
+    } else {
+      for (size_t q = 1; q < count; ++q) copied |= groups_[q] != groups_[0] + q * C;
+    }
+    if (HWY_LIKELY(!copied)) return at;
+    if (side_by_side_) {
+      for (size_t q = 0; q < count; ++q) groups_[q] = at + q * C;
+    }
+    return buffer_;
   }
   HWY_INLINE T* gather(std::int64_t first, size_t count) {
     T* at = place(first, count);
     if (HWY_UNLIKELY(at == buffer_)) {
       for (size_t q = 0; q < count; ++q) std::memcpy(buffer_ + q * C, groups_[q], C * sizeof(T));
+      const size_t rest = (kN - count) * C * sizeof(T);
+      if (rest != 0) std::memset(static_cast<void*>(buffer_ + count * C), 0, rest);
     }
     return at;
   }
@@ -217,7 +213,7 @@ class PackedOperand {
   T* data_;
   bool side_by_side_;
   T* groups_[kN] = {};
-  std::remove_const_t<T> buffer_[kN * C];
+  HWY_ALIGN std::remove_const_t<T> buffer_[kN * C];
 };
 
 // Walks groups by row and number, where they are not all side by side.

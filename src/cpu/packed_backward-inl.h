@@ -22,35 +22,37 @@ struct PackedGradients {
 };
 
 template <class X, size_t C, bool Center>
-HWY_INLINE hn::Mask<DF> packed_sums(const X* x, const X* dy, size_t n, const float* weight,
-                                    size_t step, const Spread<X, C>& spread, VF mean,
-                                    PackedGradients<X, C>& p) {
+HWY_INLINE hn::Mask<DF> packed_sums(const X* x, const X* dy, const float* weight, size_t step,
+                                    const Spread<X, C>& spread, VF mean, PackedGradients<X, C>& p) {
   using P = Packing<X, C>;
   const DF d;
-  load_packed(x, n, p.xhat);
-  load_packed(dy, n, p.dy);
-  OMNINORM_UNROLL
-  for (size_t i = 0; i < P::kLanesEach; ++i) {
+  struct Sums {
+    VF g, gx;  // of g = dy * weight, alone (centred only) and times xhat
+  };
+  const auto of_span = [&](auto i) OMNINORM_INLINE_LAMBDA {
+    load_span(x, i, p.xhat);
+    load_span(dy, i, p.dy);
     const VF r = spread.to_span(p.rstd, i);
-    const VF m = Center ? spread.to_span(mean, i) : hn::Zero(d);
-    OMNINORM_UNROLL
-    for (size_t k = P::kSpan * i; k < P::kSpan * (i + 1); ++k) {
-      p.xhat[k] = hn::Mul(Center ? hn::Sub(p.xhat[k], m) : p.xhat[k], r);
-    }
-  }
-  VF t[C];
-  OMNINORM_UNROLL
-  for (size_t i = 0; i < P::kLanesEach; ++i, weight += step) {
+    const VF m = Center ? spread.to_span(mean, i) : hn::Zero(DF());
+    Sums sums = {hn::Zero(DF()), hn::Zero(DF())};
     OMNINORM_UNROLL
     for (size_t k = 0; k < P::kSpan; ++k) {
-      t[P::kSpan * i + k] = hn::Mul(p.dy[P::kSpan * i + k], hn::LoadU(d, weight + k * kN));
+      VF& xhat = p.xhat[P::kSpan * i + k];
+      xhat = hn::Mul(Center ? hn::Sub(xhat, m) : xhat, r);
+      const VF g = hn::Mul(p.dy[P::kSpan * i + k], hn::LoadU(DF(), weight + i * step + k * kN));
+      if (Center) sums.g = k == 0 ? g : hn::Add(sums.g, g);
+      sums.gx = k == 0 ? hn::Mul(g, xhat) : hn::MulAdd(g, xhat, sums.gx);
     }
-  }
+    return sums;
+  };
+  const auto sums =
+      fold_spans<0, P::kLanesEach>(of_span, [](Sums left, Sums right) OMNINORM_INLINE_LAMBDA {
+        return Sums{Center ? add_neighbours(left.g, right.g) : left.g,
+                    add_neighbours(left.gx, right.gx)};
+      });
   const VF scale = hn::Mul(p.rstd, hn::Set(d, -1.0f / static_cast<float>(C)));
-  p.through_mean = Center ? hn::Mul(scale, sum_groups<X>(t)) : hn::Zero(d);
-  OMNINORM_UNROLL
-  for (size_t m = 0; m < C; ++m) t[m] = hn::Mul(t[m], p.xhat[m]);
-  p.through_x = hn::Mul(scale, sum_groups<X>(t));
+  p.through_mean = hn::Mul(scale, sums.g);
+  p.through_x = hn::Mul(scale, sums.gx);
   // As in norm_backward-inl.h.
   const VF largest = hn::Set(d, 0x1.fffffep127f);
   return hn::And(
@@ -59,51 +61,52 @@ HWY_INLINE hn::Mask<DF> packed_sums(const X* x, const X* dy, size_t n, const flo
 }
 
 // dx to `dx` (null: not wanted), and the sums for dweight and dbias, where wanted, added to
-// `dweight` and `dbias`.
-template <class X, size_t C>
-HWY_INLINE void packed_gradients(const PackedGradients<X, C>& p, const float* weight, size_t step,
-                                 const Spread<X, C>& spread, X* dx, size_t n, bool stream,
-                                 float* dweight, float* dbias) {
+// `dweight` and `dbias`: for each of N groups, or in registers for all of them and then once.
+template <class X, size_t C, bool OneGroup>
+HWY_INLINE void packed_gradients_of(const PackedGradients<X, C>& p, const float* weight,
+                                    size_t step, const Spread<X, C>& spread, X* dx, bool stream,
+                                    float* dweight, float* dbias) {
   using P = Packing<X, C>;
   const DF d;
-  if (dx != nullptr) {
-    VF t[C];
-    OMNINORM_UNROLL
-    for (size_t i = 0; i < P::kLanesEach; ++i, weight += step) {
-      const VF r = spread.to_span(p.rstd, i);
-      const VF through_mean = spread.to_span(p.through_mean, i);
-      const VF through_x = spread.to_span(p.through_x, i);
-      OMNINORM_UNROLL
-      for (size_t k = 0; k < P::kSpan; ++k) {
-        const size_t m = P::kSpan * i + k;
-        t[m] = hn::MulAdd(hn::Mul(p.dy[m], hn::LoadU(d, weight + k * kN)), r,
-                          hn::MulAdd(p.xhat[m], through_x, through_mean));
-      }
-    }
-    store_packed(t, dx, n, stream);
-  }
-  if (dweight == nullptr) return;
-  if (step == 0) {
+  VF t[C], w[P::kSpan], b[P::kSpan];
+  OMNINORM_UNROLL
+  for (size_t i = 0; i < P::kLanesEach; ++i, weight += step) {
+    const VF r = spread.to_span(p.rstd, i);
+    const VF through_mean = spread.to_span(p.through_mean, i);
+    const VF through_x = spread.to_span(p.through_x, i);
     OMNINORM_UNROLL
     for (size_t k = 0; k < P::kSpan; ++k) {
-      VF w = hn::Mul(p.dy[k], p.xhat[k]);
-      VF b = p.dy[k];
-      OMNINORM_UNROLL
-      for (size_t m = k + P::kSpan; m < C; m += P::kSpan) {
-        w = hn::MulAdd(p.dy[m], p.xhat[m], w);
-        b = hn::Add(b, p.dy[m]);
+      const size_t m = P::kSpan * i + k;
+      t[m] = hn::MulAdd(hn::Mul(p.dy[m], hn::LoadU(d, weight + k * kN)), r,
+                        hn::MulAdd(p.xhat[m], through_x, through_mean));
+      if constexpr (OneGroup) {
+        w[k] = i == 0 ? hn::Mul(p.dy[m], p.xhat[m]) : hn::MulAdd(p.dy[m], p.xhat[m], w[k]);
+        b[k] = i == 0 ? p.dy[m] : hn::Add(b[k], p.dy[m]);
+      } else {
+        float* to_w = dweight + m * kN;
+        float* to_b = dbias + m * kN;
+        hn::StoreU(hn::MulAdd(p.dy[m], p.xhat[m], hn::LoadU(d, to_w)), d, to_w);
+        hn::StoreU(hn::Add(p.dy[m], hn::LoadU(d, to_b)), d, to_b);
       }
-      hn::StoreU(hn::Add(w, hn::LoadU(d, dweight + k * kN)), d, dweight + k * kN);
-      hn::StoreU(hn::Add(b, hn::LoadU(d, dbias + k * kN)), d, dbias + k * kN);
     }
-    return;
+    if (dx != nullptr) store_span(t, i, dx, stream);
   }
+  if (!OneGroup || dweight == nullptr) return;
   OMNINORM_UNROLL
-  for (size_t m = 0; m < C; ++m) {
-    float* w = dweight + m * kN;
-    float* b = dbias + m * kN;
-    hn::StoreU(hn::MulAdd(p.dy[m], p.xhat[m], hn::LoadU(d, w)), d, w);
-    hn::StoreU(hn::Add(p.dy[m], hn::LoadU(d, b)), d, b);
+  for (size_t k = 0; k < P::kSpan; ++k) {
+    hn::StoreU(hn::Add(w[k], hn::LoadU(d, dweight + k * kN)), d, dweight + k * kN);
+    hn::StoreU(hn::Add(b[k], hn::LoadU(d, dbias + k * kN)), d, dbias + k * kN);
+  }
+}
+
+template <class X, size_t C>
+HWY_INLINE void packed_gradients(const PackedGradients<X, C>& p, const float* weight, size_t step,
+                                 const Spread<X, C>& spread, X* dx, bool stream, float* dweight,
+                                 float* dbias) {
+  if (step == 0 || dweight == nullptr) {
+    packed_gradients_of<X, C, true>(p, weight, step, spread, dx, stream, dweight, dbias);
+  } else {
+    packed_gradients_of<X, C, false>(p, weight, step, spread, dx, stream, dweight, dbias);
   }
 }
 
@@ -153,8 +156,8 @@ HWY_NOINLINE void packed_backward_extreme(const PackedBackwardPlan& plan,
   PackedGradients<X, C> p;
   p.rstd = hn::Load(d, rstd);
   const float* weight = plan.weight + at;
-  packed_sums<X, C, Center>(x, dy, kN * C, weight, step, spread, hn::Load(d, mean), p);
-  packed_gradients<X, C>(p, weight, step, spread, dx, kN * C, false, dweight, dbias);
+  packed_sums<X, C, Center>(x, dy, weight, step, spread, hn::Load(d, mean), p);
+  packed_gradients<X, C>(p, weight, step, spread, dx, false, dweight, dbias);
   for (size_t q = 0; to != nullptr && q < count; ++q) {
     if (!(bad >> q & 1)) std::memcpy(to + q * C, dx + q * C, C * sizeof(X));
   }
@@ -212,11 +215,10 @@ void packed_backward_groups(const PackedBackwardPlan& plan, std::int64_t task, s
       p.rstd = load_n(d, rstds + first, count);
       if (Center) mean = load_n(d, means + first, count);
     }
-    const auto good =
-        packed_sums<X, C, Center>(x, dy, count * C, plan.weight + at, stride, spread, mean, p);
+    const auto good = packed_sums<X, C, Center>(x, dy, plan.weight + at, stride, spread, mean, p);
     if (HWY_LIKELY(hn::AllTrue(d, hn::Or(good, hn::Not(hn::FirstN(d, count)))))) {
-      packed_gradients<X, C>(p, plan.weight + at, stride, spread, dx, count * C, plan.streams, dw,
-                             db);
+      packed_gradients<X, C>(p, plan.weight + at, stride, spread, dx, plan.streams && count == kN,
+                             dw, db);
     } else {
       packed_backward_extreme<X, C, Center>(plan, spread, first, count, at, bad_groups(good, count),
                                             x, dy, dx, dw, db);

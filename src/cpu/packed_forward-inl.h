@@ -14,7 +14,7 @@ namespace omninorm::internal::HWY_NAMESPACE {
 
 #if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
 
-// Groups first .. first+count-1, count <= N, which lie side by side at x and y.
+// Groups first .. first+count-1, count <= N, which lie side by side at x and y, N of them.
 template <class X, size_t C, bool Center>
 HWY_INLINE void packed_forward(const PackedForwardPlan& plan, const Spread<X, C>& spread,
                                std::int64_t first, size_t count, size_t at, const X* x, X* y,
@@ -22,38 +22,54 @@ HWY_INLINE void packed_forward(const PackedForwardPlan& plan, const Spread<X, C>
   using P = Packing<X, C>;
   const NormForward& problem = *plan.problem;
   const DF d;
-  const size_t n = count * C;
   const VF per_entry = hn::Set(d, 1.0f / static_cast<float>(C));
-  VF v[C], t[C];
-  load_packed(x, n, v);
-  VF mean = hn::Zero(d);
+  VF v[C];
+  VF mean = hn::Zero(d), delta = hn::Zero(d);
   if constexpr (Center) {
     // About the group's first entry: near, so that taking it off is (nearly) exact, and for a
-    // constant group exactly 0. Then about what is left of the mean: two passes' variance.
-    if (problem.mean) mean = first_of_groups<X>(v);
-    OMNINORM_UNROLL
-    for (size_t i = 0; i < P::kLanesEach; ++i) {
-      const VF shift = spread.first(v[P::kSpan * i]);
+    // constant group exactly 0. 16-bit numbers do without: where they are large beside their
+    // deviation they lie within few powers of two, and the sum of 64, and so the mean, is exact.
+    constexpr bool kShift = std::is_same_v<X, float>;
+    if (kShift && problem.mean) {
+      const auto first_vector = [&](auto i) OMNINORM_INLINE_LAMBDA {
+        load_span(x, i, v);
+        return v[P::kSpan * i];
+      };
+      mean =
+          fold_spans<0, P::kLanesEach>(first_vector, [](VF left, VF right) OMNINORM_INLINE_LAMBDA {
+            return hn::ConcatEven(DF(), right, left);
+          });
+    }
+    delta = sum_groups<X, C>([&](auto i) OMNINORM_INLINE_LAMBDA {
+      load_span(x, i, v);
+      const VF shift = kShift ? spread.first(v[P::kSpan * i]) : hn::Zero(DF());
+      VF sum = hn::Zero(DF());
       OMNINORM_UNROLL
       for (size_t k = 0; k < P::kSpan; ++k) {
-        v[P::kSpan * i + k] = hn::Sub(v[P::kSpan * i + k], shift);
+        VF& entry = v[P::kSpan * i + k];
+        if (kShift) entry = hn::Sub(entry, shift);
+        sum = k == 0 ? entry : hn::Add(sum, entry);
       }
-    }
-    const VF delta = hn::Mul(sum_groups<X>(v), per_entry);
-    if (problem.mean) mean = hn::Add(mean, delta);
-    OMNINORM_UNROLL
-    for (size_t i = 0; i < P::kLanesEach; ++i) {
-      const VF rest = spread.to_span(delta, i);
-      OMNINORM_UNROLL
-      for (size_t k = 0; k < P::kSpan; ++k) {
-        v[P::kSpan * i + k] = hn::Sub(v[P::kSpan * i + k], rest);
-      }
-    }
+      return sum;
+    });
+    delta = hn::Mul(delta, per_entry);
+    if (problem.mean) mean = kShift ? hn::Add(mean, delta) : delta;
   }
-  OMNINORM_UNROLL
-  for (size_t m = 0; m < C; ++m) t[m] = hn::Mul(v[m], v[m]);
-  const VF with_eps = hn::MulAdd(sum_groups<X>(t), per_entry,
-                                 hn::Set(d, static_cast<float>(problem.parameters.eps)));
+  // About what is left of the mean: two passes' variance.
+  const VF squares = sum_groups<X, C>([&](auto i) OMNINORM_INLINE_LAMBDA {
+    if (!Center) load_span(x, i, v);
+    const VF rest = Center ? spread.to_span(delta, i) : hn::Zero(DF());
+    VF sum = hn::Zero(DF());
+    OMNINORM_UNROLL
+    for (size_t k = 0; k < P::kSpan; ++k) {
+      VF& entry = v[P::kSpan * i + k];
+      if (Center) entry = hn::Sub(entry, rest);
+      sum = k == 0 ? hn::Mul(entry, entry) : hn::MulAdd(entry, entry, sum);
+    }
+    return sum;
+  });
+  const VF with_eps =
+      hn::MulAdd(squares, per_entry, hn::Set(d, static_cast<float>(problem.parameters.eps)));
   const VF rstd = hn::Div(hn::Set(d, 1.0f), hn::Sqrt(with_eps));
   // As in row_statistics-inl.h: below, squares may have lost terms to underflow; above, and for
   // NaN, fp32 is not enough.
@@ -63,7 +79,7 @@ HWY_INLINE void packed_forward(const PackedForwardPlan& plan, const Spread<X, C>
   X kept[P::kElements];
   if (HWY_UNLIKELY(!hn::AllTrue(d, hn::Or(good, hn::Not(hn::FirstN(d, count)))))) {
     bad = bad_groups(good, count);
-    std::memcpy(kept, x, n * sizeof(X));  // y may be x
+    std::memcpy(kept, x, count * C * sizeof(X));  // y may be x
   }
   const float* weight = plan.weight + at;
   const float* bias = plan.bias + at;
@@ -77,8 +93,8 @@ HWY_INLINE void packed_forward(const PackedForwardPlan& plan, const Spread<X, C>
       v[m] =
           hn::MulAdd(hn::Mul(v[m], r), hn::LoadU(d, weight + k * kN), hn::LoadU(d, bias + k * kN));
     }
+    store_span(v, i, y, stream);
   }
-  store_packed(v, y, n, stream);
   auto* means = static_cast<float*>(problem.mean);
   auto* rstds = static_cast<float*>(problem.rstd);
   if (means) store_n(mean, d, means + first, count);
@@ -109,7 +125,7 @@ void packed_forward_groups(const PackedForwardPlan& plan, std::int64_t begin, st
     }
     X* to = y.place(first, count);
     packed_forward<X, C, Center>(plan, spread, first, count, at, x.gather(first, count), to,
-                                 plan.streams);
+                                 plan.streams && count == kN);
     y.scatter(to, count);
   });
   if (plan.streams) finish_stream();
