@@ -16,7 +16,7 @@
 #include "src/cpu/packed_plan.h"
 #include "src/cpu/row_plan.h"
 
-// The arrays of vectors below are registers once their loops are unrolled.
+// The arrays of vectors below are registers, as far as those go, once their loops are unrolled.
 #if defined(__clang__)
 #define OMNINORM_UNROLL _Pragma("clang loop unroll(full)")
 #else

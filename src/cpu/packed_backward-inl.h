@@ -51,7 +51,7 @@ HWY_INLINE hn::Mask<DF> packed_sums(const X* x, const X* dy, const float* weight
                     add_neighbours(left.gx, right.gx)};
       });
   const VF scale = hn::Mul(p.rstd, hn::Set(d, -1.0f / static_cast<float>(C)));
-  p.through_mean = hn::Mul(scale, sums.g);
+  p.through_mean = Center ? hn::Mul(scale, sums.g) : hn::Zero(d);
   p.through_x = hn::Mul(scale, sums.gx);
   // As in norm_backward-inl.h.
   const VF largest = hn::Set(d, 0x1.fffffep127f);

@@ -1,4 +1,4 @@
-// Forward of short groups, see packed-inl.h: one pass, all in registers.
+// Forward of short groups, see packed-inl.h: one pass over memory.
 #if defined(OMNINORM_CPU_PACKED_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OMNINORM_CPU_PACKED_FORWARD_INL_H_
 #undef OMNINORM_CPU_PACKED_FORWARD_INL_H_
