@@ -114,7 +114,22 @@ HWY_INLINE void load_span(const T* p, size_t i, VF (&v)[C]) {
   }
 }
 
-// Likewise; of single vectors the second one stores both.
+// What lies at p is added to span i; of single vectors the second one adds to both.
+template <class T, size_t C>
+HWY_INLINE void add_span(const T* p, size_t i, VF (&v)[C]) {
+  constexpr size_t kSpan = Packing<T, C>::kSpan;
+  if (kSpan == 1 && i % 2 == 0) return;
+  OMNINORM_UNROLL
+  for (size_t k = 0; k < kSpan; k += 2) {
+    const size_t m = kSpan == 1 ? i - 1 : kSpan * i + k;
+    VF a, b;
+    load_block<kLayout<T>>(p + m * kN, a, b);
+    v[m] = hn::Add(v[m], a);
+    v[m + 1] = hn::Add(v[m + 1], b);
+  }
+}
+
+// Span i to p, likewise.
 template <class T, size_t C>
 HWY_INLINE void store_span(const VF (&v)[C], size_t i, T* p, bool stream) {
   constexpr size_t kSpan = Packing<T, C>::kSpan;

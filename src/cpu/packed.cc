@@ -66,7 +66,6 @@ const char* decline(const NormForward& problem) {
   if (problem.given_mean) return "statistics are given";
   if (problem.variance) return "the variance is asked for";
   if (problem.y.data == nullptr) return "y is not asked for";
-  if (problem.residual.data) return "there is a residual";
   if (problem.statistics_dtype != DType::f32) return "statistics are asked for in f64";
   if (problem.y.dtype != problem.x.dtype) return "y has a dtype of its own";
   if (problem.parameters.cast_policy == CastPolicy::before_weight &&
@@ -75,6 +74,10 @@ const char* decline(const NormForward& problem) {
   }
   if (const char* reason = decline_view(problem.view, problem.x.dtype)) return reason;
   if (const char* reason = decline_operand(problem.view, problem.x.strides)) return reason;
+  if (problem.residual.data) {
+    if (const char* reason = decline_operand(problem.view, problem.residual.strides)) return reason;
+    if (const char* reason = decline_operand(problem.view, problem.sum.strides)) return reason;
+  }
   if (const char* reason = decline_operand(problem.view, problem.y.strides)) return reason;
   choose_cpu_target();
   return HWY_DYNAMIC_DISPATCH(packs)() ? nullptr : "the target has no vectors of fixed length";
@@ -83,7 +86,6 @@ const char* decline(const NormForward& problem) {
 const char* decline(const NormBackward& problem) {
   if (problem.activation != Activation::none) return "an activation stands behind the norm";
   if (problem.given_mean || problem.given_sum_dy) return "statistics or sums are given";
-  if (problem.dsum.data) return "there is a residual";
   if (problem.dweight_dtype == DType::f64) return "sums are asked for in f64";
   if (problem.dy.dtype != problem.x.dtype) return "dy has a dtype of its own";
   if (problem.parameters.cast_policy == CastPolicy::before_weight &&
@@ -93,6 +95,9 @@ const char* decline(const NormBackward& problem) {
   if (const char* reason = decline_view(problem.view, problem.x.dtype)) return reason;
   if (const char* reason = decline_operand(problem.view, problem.x.strides)) return reason;
   if (const char* reason = decline_operand(problem.view, problem.dy.strides)) return reason;
+  if (problem.dsum.data) {
+    if (const char* reason = decline_operand(problem.view, problem.dsum.strides)) return reason;
+  }
   if (problem.dx.data) {
     if (const char* reason = decline_operand(problem.view, problem.dx.strides)) return reason;
   }
@@ -130,7 +135,12 @@ void run(const NormForward& problem, Executor& executor, std::byte* memory) {
   plan.bias = bias;
   plan.side_by_side = side_by_side(problem.view, problem.x.strides) &&
                       side_by_side(problem.view, problem.y.strides);
+  if (problem.residual.data) {
+    plan.side_by_side &= side_by_side(problem.view, problem.residual.strides) &&
+                         side_by_side(problem.view, problem.sum.strides);
+  }
   plan.streams = plan.side_by_side && problem.y.data != problem.x.data &&
+                 problem.y.data != problem.residual.data &&
                  reinterpret_cast<std::uintptr_t>(problem.y.data) % 64 == 0 &&
                  worth_streaming(Traffic::forward, plan.shape.groups * plan.shape.c * 2 *
                                                        static_cast<std::int64_t>(size_of(x)));
@@ -182,9 +192,10 @@ void run(const NormBackward& problem, Executor& executor, std::byte* memory) {
   plan.side_by_side =
       side_by_side(problem.view, problem.x.strides) &&
       side_by_side(problem.view, problem.dy.strides) &&
-      (problem.dx.data == nullptr || side_by_side(problem.view, problem.dx.strides));
+      (problem.dx.data == nullptr || side_by_side(problem.view, problem.dx.strides)) &&
+      (problem.dsum.data == nullptr || side_by_side(problem.view, problem.dsum.strides));
   plan.streams = plan.side_by_side && problem.dx.data != problem.dy.data &&
-                 problem.dx.data != problem.x.data &&
+                 problem.dx.data != problem.x.data && problem.dx.data != problem.dsum.data &&
                  reinterpret_cast<std::uintptr_t>(problem.dx.data) % 64 == 0 &&
                  worth_streaming(Traffic::backward, plan.shape.groups * plan.shape.c * 3 *
                                                         static_cast<std::int64_t>(size_of(x)));

@@ -60,12 +60,13 @@ HWY_INLINE hn::Mask<DF> packed_sums(const X* x, const X* dy, const float* weight
       hn::And(hn::Ge(p.rstd, hn::Set(d, 0x1p-110f)), hn::Le(p.rstd, hn::Set(d, 0x1p110f))));
 }
 
-// dx to `dx` (null: not wanted), and the sums for dweight and dbias, where wanted, added to
-// `dweight` and `dbias`: for each of N groups, or in registers for all of them and then once.
+// dx plus dsum (null: none) to `dx` (null: not wanted; may be dsum), and the sums for dweight and
+// dbias, where wanted, added to `dweight` and `dbias`: for each of N groups, or in registers for
+// all of them and then once.
 template <class X, size_t C, bool OneGroup>
 HWY_INLINE void packed_gradients_of(const PackedGradients<X, C>& p, const float* weight,
-                                    size_t step, const Spread<X, C>& spread, X* dx, bool stream,
-                                    float* dweight, float* dbias) {
+                                    size_t step, const Spread<X, C>& spread, const X* dsum, X* dx,
+                                    bool stream, float* dweight, float* dbias) {
   using P = Packing<X, C>;
   const DF d;
   VF t[C], w[P::kSpan], b[P::kSpan];
@@ -89,6 +90,7 @@ HWY_INLINE void packed_gradients_of(const PackedGradients<X, C>& p, const float*
         hn::StoreU(hn::Add(p.dy[m], hn::LoadU(d, to_b)), d, to_b);
       }
     }
+    if (dsum != nullptr) add_span(dsum, i, t);
     if (dx != nullptr) store_span(t, i, dx, stream);
   }
   if (!OneGroup || dweight == nullptr) return;
@@ -101,12 +103,12 @@ HWY_INLINE void packed_gradients_of(const PackedGradients<X, C>& p, const float*
 
 template <class X, size_t C>
 HWY_INLINE void packed_gradients(const PackedGradients<X, C>& p, const float* weight, size_t step,
-                                 const Spread<X, C>& spread, X* dx, bool stream, float* dweight,
-                                 float* dbias) {
+                                 const Spread<X, C>& spread, const X* dsum, X* dx, bool stream,
+                                 float* dweight, float* dbias) {
   if (step == 0 || dweight == nullptr) {
-    packed_gradients_of<X, C, true>(p, weight, step, spread, dx, stream, dweight, dbias);
+    packed_gradients_of<X, C, true>(p, weight, step, spread, dsum, dx, stream, dweight, dbias);
   } else {
-    packed_gradients_of<X, C, false>(p, weight, step, spread, dx, stream, dweight, dbias);
+    packed_gradients_of<X, C, false>(p, weight, step, spread, dsum, dx, stream, dweight, dbias);
   }
 }
 
@@ -123,7 +125,8 @@ template <class X, size_t C, bool Center>
 HWY_NOINLINE void packed_backward_extreme(const PackedBackwardPlan& plan,
                                           const Spread<X, C>& spread, std::int64_t first,
                                           size_t count, size_t at, unsigned bad, const X* from,
-                                          const X* dy_from, X* to, float* dweight, float* dbias) {
+                                          const X* dy_from, const X* dsum, X* to, float* dweight,
+                                          float* dbias) {
   const NormBackward& problem = *plan.problem;
   const DF d;
   const auto floats = static_cast<size_t>(plan.shape.period_floats());
@@ -142,8 +145,9 @@ HWY_NOINLINE void packed_backward_extreme(const PackedBackwardPlan& plan,
                                static_cast<std::int64_t>(C);
     float dw[C] = {}, db[C] = {};
     extreme_row_backward(
-        problem, {x + q * C, affine_entry(problem.weight, problem.weight_dtype, entry), mean[q],
-                  rstd[q], dy + q * C, nullptr, to ? to + q * C : nullptr, dw, db, 0});
+        problem,
+        {x + q * C, affine_entry(problem.weight, problem.weight_dtype, entry), mean[q], rstd[q],
+         dy + q * C, dsum ? dsum + q * C : nullptr, to ? to + q * C : nullptr, dw, db, 0});
     for (size_t i = 0; dweight != nullptr && i < C; ++i) {
       const size_t entry_of_sums = place<X>((q * C + i) % floats);
       dweight[entry_of_sums] += dw[i];
@@ -157,7 +161,7 @@ HWY_NOINLINE void packed_backward_extreme(const PackedBackwardPlan& plan,
   p.rstd = hn::Load(d, rstd);
   const float* weight = plan.weight + at;
   packed_sums<X, C, Center>(x, dy, weight, step, spread, hn::Load(d, mean), p);
-  packed_gradients<X, C>(p, weight, step, spread, dx, false, dweight, dbias);
+  packed_gradients<X, C>(p, weight, step, spread, dsum, dx, false, dweight, dbias);
   for (size_t q = 0; to != nullptr && q < count; ++q) {
     if (!(bad >> q & 1)) std::memcpy(to + q * C, dx + q * C, C * sizeof(X));
   }
@@ -192,17 +196,22 @@ void packed_backward_groups(const PackedBackwardPlan& plan, std::int64_t task, s
   PackedOperand<const X, C> xs(static_cast<const X*>(problem.x.data), plan.side_by_side);
   PackedOperand<const X, C> dys(static_cast<const X*>(problem.dy.data), plan.side_by_side);
   PackedOperand<X, C> dxs(static_cast<X*>(problem.dx.data), plan.side_by_side);
+  PackedOperand<const X, C> dsums(static_cast<const X*>(problem.dsum.data), plan.side_by_side);
   const bool wants_dx = problem.dx.data != nullptr;
-  GroupCursor<3> cursor(problem.view,
-                        {&problem.x.strides, &problem.dy.strides, &problem.dx.strides}, begin);
+  const bool adds = wants_dx && problem.dsum.data != nullptr;
+  GroupCursor<4> cursor(
+      problem.view,
+      {&problem.x.strides, &problem.dy.strides, &problem.dx.strides, &problem.dsum.strides}, begin);
   const auto step = [&](std::int64_t first, size_t count, size_t at) HWY_ATTR {
     for (size_t q = 0; HWY_UNLIKELY(!plan.side_by_side) && q < count; ++q, cursor.next()) {
       xs.set(q, cursor.offset(0));
       dys.set(q, cursor.offset(1));
       if (wants_dx) dxs.set(q, cursor.offset(2));
+      if (adds) dsums.set(q, cursor.offset(3));
     }
     const X* x = xs.gather(first, count);
     const X* dy = dys.gather(first, count);
+    const X* dsum = adds ? dsums.gather(first, count) : nullptr;
     X* dx = wants_dx ? dxs.place(first, count) : nullptr;
     float* dw = dweight ? dweight + at : nullptr;
     float* db = dweight ? dweight + floats + at : nullptr;
@@ -217,11 +226,11 @@ void packed_backward_groups(const PackedBackwardPlan& plan, std::int64_t task, s
     }
     const auto good = packed_sums<X, C, Center>(x, dy, plan.weight + at, stride, spread, mean, p);
     if (HWY_LIKELY(hn::AllTrue(d, hn::Or(good, hn::Not(hn::FirstN(d, count)))))) {
-      packed_gradients<X, C>(p, plan.weight + at, stride, spread, dx, plan.streams && count == kN,
-                             dw, db);
+      packed_gradients<X, C>(p, plan.weight + at, stride, spread, dsum, dx,
+                             plan.streams && count == kN, dw, db);
     } else {
       packed_backward_extreme<X, C, Center>(plan, spread, first, count, at, bad_groups(good, count),
-                                            x, dy, dx, dw, db);
+                                            x, dy, dsum, dx, dw, db);
     }
     if (wants_dx) dxs.scatter(dx, count);
   };

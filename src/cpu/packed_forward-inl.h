@@ -111,20 +111,49 @@ HWY_INLINE void packed_forward(const PackedForwardPlan& plan, const Spread<X, C>
   }
 }
 
+// add_*: sum = x + residual, rounded to their dtype, of N groups; sum may be either.
+template <class X, size_t C>
+HWY_INLINE void add_groups(const X* x, const X* residual, X* sum) {
+  constexpr Layout L = kLayout<X>;
+  VF a, b, ra, rb;
+  for (size_t i = 0; i < kN * C; i += 2 * kN) {
+    load_block<L>(x + i, a, b);
+    load_block<L>(residual + i, ra, rb);
+    store_block<L>(hn::Add(a, ra), hn::Add(b, rb), sum + i);
+  }
+}
+
 template <class X, size_t C, bool Center>
 void packed_forward_groups(const PackedForwardPlan& plan, std::int64_t begin, std::int64_t end) {
   const NormForward& problem = *plan.problem;
   const Spread<X, C> spread;
   PackedOperand<const X, C> x(static_cast<const X*>(problem.x.data), plan.side_by_side);
   PackedOperand<X, C> y(static_cast<X*>(problem.y.data), plan.side_by_side);
-  GroupCursor<2> cursor(problem.view, {&problem.x.strides, &problem.y.strides}, begin);
+  PackedOperand<const X, C> residual(static_cast<const X*>(problem.residual.data),
+                                     plan.side_by_side);
+  PackedOperand<X, C> sum(static_cast<X*>(problem.sum.data), plan.side_by_side);
+  const bool adds = problem.residual.data != nullptr;
+  GroupCursor<4> cursor(
+      problem.view,
+      {&problem.x.strides, &problem.y.strides, &problem.residual.strides, &problem.sum.strides},
+      begin);
   each_packed<C>(plan.shape, begin, end, [&](std::int64_t first, size_t count, size_t at) HWY_ATTR {
     for (size_t q = 0; HWY_UNLIKELY(!plan.side_by_side) && q < count; ++q, cursor.next()) {
       x.set(q, cursor.offset(0));
       y.set(q, cursor.offset(1));
+      if (!adds) continue;
+      residual.set(q, cursor.offset(2));
+      sum.set(q, cursor.offset(3));
+    }
+    const X* from = x.gather(first, count);
+    if (adds) {
+      X* total = sum.place(first, count);
+      add_groups<X, C>(from, residual.gather(first, count), total);
+      sum.scatter(total, count);
+      from = total;
     }
     X* to = y.place(first, count);
-    packed_forward<X, C, Center>(plan, spread, first, count, at, x.gather(first, count), to,
+    packed_forward<X, C, Center>(plan, spread, first, count, at, from, to,
                                  plan.streams && count == kN);
     y.scatter(to, count);
   });

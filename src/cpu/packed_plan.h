@@ -34,7 +34,7 @@ struct PackedShape {
 struct PackedForwardPlan {
   const NormForward* problem = nullptr;
   PackedShape shape;
-  bool side_by_side = false;      // all groups of x and y, without gaps
+  bool side_by_side = false;      // all groups of all operands, without gaps
   bool streams = false;           // only then
   const float* weight = nullptr;  // period_floats() in the kernel's element order; ones if none
   const float* bias = nullptr;    // likewise; zeros
@@ -43,7 +43,7 @@ struct PackedForwardPlan {
 struct PackedBackwardPlan {
   const NormBackward* problem = nullptr;
   PackedShape shape;
-  bool side_by_side = false;  // all groups of x, dy and dx
+  bool side_by_side = false;  // likewise
   bool streams = false;       // only then
   const float* weight = nullptr;
   // [tasks][2][period_floats], sums for dweight and dbias; null where neither is wanted. `coarse`

@@ -38,11 +38,22 @@ struct Takes {
   Op op;
 };
 constexpr Takes kTakes[] = {
-    {"packed", Op::rms_norm},      {"packed", Op::layer_norm},  {"packed", Op::grouped_layer_norm},
-    {"row", Op::rms_norm},         {"row", Op::layer_norm},     {"row", Op::grouped_layer_norm},
-    {"row", Op::add_rms_norm},     {"row", Op::add_layer_norm}, {"plane", Op::group_norm},
-    {"plane", Op::instance_norm},  {"plane", Op::batch_norm},   {"column", Op::group_norm},
-    {"column", Op::instance_norm}, {"column", Op::batch_norm},
+    {"packed", Op::rms_norm},
+    {"packed", Op::layer_norm},
+    {"packed", Op::grouped_layer_norm},
+    {"packed", Op::add_rms_norm},
+    {"packed", Op::add_layer_norm},
+    {"row", Op::rms_norm},
+    {"row", Op::layer_norm},
+    {"row", Op::grouped_layer_norm},
+    {"row", Op::add_rms_norm},
+    {"row", Op::add_layer_norm},
+    {"plane", Op::group_norm},
+    {"plane", Op::instance_norm},
+    {"plane", Op::batch_norm},
+    {"column", Op::group_norm},
+    {"column", Op::instance_norm},
+    {"column", Op::batch_norm},
 };
 
 bool must_take(const std::string& kernel, Op op, DType dtype) {
