@@ -136,17 +136,35 @@ HWY_NOINLINE inline void merge_parts(const ChannelForwardPlan& plan, std::int64_
 
 // ---- Statistics of sets
 
+// 1 / sqrt(v). fp32's root and quotient, which take a third of double's time, and a Newton step:
+// within 2^-45. Where fp32 does not reach, double's own.
+template <class V>
+HWY_INLINE V inverse_root(V v) {
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<float, decltype(d)> half;
+  const auto one = hn::Set(d, 1.0);
+  const auto near = hn::PromoteTo(d, hn::Div(hn::Set(half, 1.0f), hn::Sqrt(hn::DemoteTo(half, v))));
+  const auto error = hn::NegMulAdd(hn::Mul(v, near), near, one);
+  const auto better = hn::MulAdd(hn::Mul(near, error), hn::Set(d, 0.5), near);
+  const auto reached =
+      hn::And(hn::Ge(v, hn::Set(d, kSmallestVariance)), hn::Le(v, hn::Set(d, kLargestVariance)));
+  if (HWY_LIKELY(hn::AllTrue(d, reached))) return better;
+  return hn::IfThenElse(reached, better, hn::Div(one, hn::Sqrt(v)));
+}
+
 // 1 / sqrt(variance + eps).
 inline void inverse_roots(const double* variance, double eps, size_t count, double* rstd) {
   const hn::ScalableTag<double> d;
   const size_t N = hn::Lanes(d);
-  const auto one = hn::Set(d, 1.0);
   size_t i = 0;
   for (; i + N <= count; i += N) {
-    const auto v = hn::Add(hn::LoadU(d, variance + i), hn::Set(d, eps));
-    hn::StoreU(hn::Div(one, hn::Sqrt(v)), d, rstd + i);
+    const auto v = hn::LoadU(d, variance + i);
+    hn::StoreU(inverse_root(hn::Add(v, hn::Set(d, eps))), d, rstd + i);
   }
-  for (; i < count; ++i) rstd[i] = 1 / std::sqrt(variance[i] + eps);
+  if (i < count) {
+    const auto v = load_n(d, variance + i, count - i);
+    store_n(inverse_root(hn::Add(v, hn::Set(d, eps))), d, rstd + i, count - i);
+  }
 }
 
 // Statistics of `count` <= kFinishTile sets from their moments over `entries` elements, written to
@@ -157,7 +175,8 @@ HWY_NOINLINE inline bool finish_statistics(const NormForward& problem, std::int6
                                            const double* m2, double* rstd, unsigned char* extreme) {
   double variance[kFinishTile] = {};
   const double eps = problem.parameters.eps;
-  for (size_t i = 0; i < count; ++i) variance[i] = m2[i] / entries;
+  const double per_entry = 1 / entries;
+  for (size_t i = 0; i < count; ++i) variance[i] = m2[i] * per_entry;
   inverse_roots(variance, eps, count, rstd);
   const DType dtype = problem.statistics_dtype;
   store_array(problem.mean, dtype, index, count, mean);

@@ -23,6 +23,15 @@
 #include "omninorm/dtype.h"
 #include "src/cpu/hwy_compat-inl.h"
 
+// Arrays of vectors are registers, as far as those go, once the loops over them are unrolled.
+#if defined(__clang__)
+#define OMNINORM_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define OMNINORM_UNROLL _Pragma("GCC unroll 64")
+#endif
+// For what is done to vectors in such a loop or a fold: called, it would pass them through memory.
+#define OMNINORM_INLINE_LAMBDA HWY_ATTR __attribute__((always_inline))
+
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
 
@@ -325,6 +334,32 @@ HWY_INLINE void store_block_n(VF a, VF b, T* p, size_t n) {
 }
 
 #endif  // SCALAR
+
+// load_block_n of the same n, 1 <= n <= 2N, again and again: its masks are made once.
+template <Layout L, class T>
+class PartOfBlock {
+ public:
+  HWY_INLINE explicit PartOfBlock(size_t n) : n_(n), a_(mask_a<L>(n)), b_(mask_b<L>(n)) {}
+
+  HWY_INLINE hn::Mask<DF> a() const { return a_; }
+  HWY_INLINE hn::Mask<DF> b() const { return b_; }
+  HWY_INLINE void load(const T* p, VF& a, VF& b) const {
+#if HWY_TARGET != HWY_SCALAR && !HWY_MEM_OPS_MIGHT_FAULT
+    if constexpr (std::is_same_v<T, float> && L == Layout::natural) {
+      a = hn::MaskedLoad(a_, DF(), p);
+      b = hn::MaskedLoad(b_, DF(), p + hn::Lanes(DF()));
+      return;
+    } else if constexpr (std::is_same_v<T, bfloat16>) {
+      return widen_bf16(hn::MaskedLoad(hn::FirstN(DU16(), n_), DU16(), bits_of(p)), a, b);
+    }
+#endif
+    load_block_n<L>(p, n_, a, b);
+  }
+
+ private:
+  size_t n_;
+  hn::Mask<DF> a_, b_;
+};
 
 // Whether blocks of x's layout can be streamed to Y.
 template <class X, class Y>

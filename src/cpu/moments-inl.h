@@ -43,27 +43,40 @@ HWY_INLINE void fetch_block(const T* p, std::intptr_t ahead) {
 
 inline constexpr size_t kChunk = 4096;  // elements; a multiple of two blocks on every target
 
+// What spans Begin .. Begin+Count-1 come to: span(i), i a constant, and join(left, right) of
+// neighbours on every level. Depth first, so that few of the spans' values are there at a time.
+template <size_t Begin, size_t Count, class Span, class Join>
+HWY_INLINE auto fold_spans(const Span& span, const Join& join) {
+  if constexpr (Count == 1) {
+    return span(std::integral_constant<size_t, Begin>());
+  } else {
+    const auto left = fold_spans<Begin, Count / 2>(span, join);
+    return join(left, fold_spans<Begin + Count / 2, Count / 2>(span, join));
+  }
+}
+
+// Sums of neighbouring lanes, those of `left` below those of `right`.
+HWY_INLINE VF add_neighbours(VF left, VF right) {
+#if HWY_TARGET == HWY_SCALAR
+  return hn::Add(left, right);  // never called
+#else
+  const DF d;
+  return hn::Add(hn::ConcatEven(d, right, left), hn::ConcatOdd(d, right, left));
+#endif
+}
+
 // Sums of the lanes of each of v[0..Rows), Rows a power of two up to N: lane r of the result is
 // that of v[r]. One row's sum costs two shuffles here, where reduce_sum takes log2(N) in a chain.
 // Neighbours are added first on every level, whatever Rows is, so Rows does not change the bits.
 template <size_t Rows>
-HWY_INLINE VF reduce_each(VF* v) {
-#if HWY_TARGET == HWY_SCALAR
-  return v[0];
-#else
-  const DF d;
-  for (size_t count = Rows; count > 1; count /= 2) {
-    for (size_t i = 0; i < count / 2; ++i) {
-      v[i] = hn::Add(hn::ConcatEven(d, v[2 * i + 1], v[2 * i]),
-                     hn::ConcatOdd(d, v[2 * i + 1], v[2 * i]));
-    }
-  }
-  VF sums = v[0];
-  for (size_t lanes = hn::Lanes(d) / Rows; lanes > 1; lanes /= 2) {
-    sums = hn::Add(hn::ConcatEven(d, sums, sums), hn::ConcatOdd(d, sums, sums));
+HWY_INLINE VF reduce_each(const VF* v) {
+  VF sums = fold_spans<0, Rows>([&](auto r) OMNINORM_INLINE_LAMBDA { return v[r]; },
+                                [](VF left, VF right)
+                                    OMNINORM_INLINE_LAMBDA { return add_neighbours(left, right); });
+  for (size_t lanes = hn::Lanes(DF()) / Rows; lanes > 1; lanes /= 2) {
+    sums = add_neighbours(sums, sums);
   }
   return sums;
-#endif
 }
 
 // The chunk x[0..n), n <= kChunk: sum, lane by lane.
@@ -181,6 +194,41 @@ HWY_INLINE void chunk_deviations(const X* x, size_t n, VF shift, VF& first, VF& 
   first = hn::Add(hn::Add(s0, s1), hn::Add(s2, s3));
   second = hn::Add(hn::Add(q0, q1), hn::Add(q2, q3));
 }
+
+// The same for many x of the same n <= two blocks: no accumulator stays empty, and what depends on
+// n alone is worked out once.
+template <class X>
+class ShortDeviations {
+ public:
+  explicit ShortDeviations(size_t n)
+      : whole_(n / block_size()), rest_(n % block_size()), part_(HWY_MAX(rest_, 1)) {}
+
+  HWY_INLINE void operator()(const X* x, VF shift, VF& first, VF& second) const {
+    constexpr Layout L = kLayout<X>;
+    VF s = hn::Zero(DF()), q = s;
+    VF a, b;
+    for (size_t i = 0; i < whole_; ++i, x += block_size()) {
+      load_block<L>(x, a, b);
+      add(hn::Sub(a, shift), hn::Sub(b, shift), s, q);
+    }
+    if (rest_ > 0) {
+      part_.load(x, a, b);
+      add(hn::IfThenElseZero(part_.a(), hn::Sub(a, shift)),
+          hn::IfThenElseZero(part_.b(), hn::Sub(b, shift)), s, q);
+    }
+    first = s;
+    second = q;
+  }
+
+ private:
+  HWY_INLINE static void add(VF a, VF b, VF& s, VF& q) {
+    s = hn::Add(s, hn::Add(a, b));
+    q = hn::MulAdd(b, b, hn::MulAdd(a, a, q));
+  }
+
+  size_t whole_, rest_;
+  PartOfBlock<kLayout<X>, X> part_;
+};
 
 // Sums of (x - shift) and of its square.
 template <bool FromZero = false, class X>

@@ -13,17 +13,9 @@
 #include <type_traits>
 
 #include "src/cpu/affine-inl.h"
+#include "src/cpu/moments-inl.h"
 #include "src/cpu/packed_plan.h"
 #include "src/cpu/row_plan.h"
-
-// The arrays of vectors below are registers, as far as those go, once their loops are unrolled.
-#if defined(__clang__)
-#define OMNINORM_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define OMNINORM_UNROLL _Pragma("GCC unroll 64")
-#endif
-// What is done to a span: called, it would pass its vectors through memory.
-#define OMNINORM_INLINE_LAMBDA HWY_ATTR __attribute__((always_inline))
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
@@ -75,24 +67,6 @@ class Spread {
   HWY_ALIGN int32_t group_[P::kLanesEach][kN];
   HWY_ALIGN int32_t first_[kN];
 };
-
-// What spans Begin .. Begin+Count-1 come to: span(i), i a constant, and join(left, right) of
-// neighbours on every level. Depth first, so that few of the spans' values are there at a time.
-template <size_t Begin, size_t Count, class Span, class Join>
-HWY_INLINE auto fold_spans(const Span& span, const Join& join) {
-  if constexpr (Count == 1) {
-    return span(std::integral_constant<size_t, Begin>());
-  } else {
-    const auto left = fold_spans<Begin, Count / 2>(span, join);
-    return join(left, fold_spans<Begin + Count / 2, Count / 2>(span, join));
-  }
-}
-
-// Once all spans are folded, lane q is the sum over group q.
-HWY_INLINE VF add_neighbours(VF left, VF right) {
-  const DF d;
-  return hn::Add(hn::ConcatEven(d, right, left), hn::ConcatOdd(d, right, left));
-}
 
 // Lane q of the result: the sum over group q of what span(i) gives lane by lane.
 template <class X, size_t C, class Span>

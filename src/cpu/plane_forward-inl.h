@@ -6,6 +6,8 @@
 #define OMNINORM_CPU_PLANE_FORWARD_INL_H_
 #endif
 
+#include <cstring>
+
 #include "src/cpu/activation-inl.h"
 #include "src/cpu/channel_finish-inl.h"
 #include "src/cpu/moments-inl.h"
@@ -22,55 +24,94 @@ size_t runs_together(size_t n) {
   return n * sizeof(X) <= kShortRun ? kLanes : kFewRows;
 }
 
+// Means and sums of squared deviations of Runs runs of n entries from the sums, in double. `far`: 1
+// for runs whose shift was too far off their mean, else 0. Returns whether there are any.
+template <size_t Runs>
+HWY_INLINE bool moments_from_sums(const float* shifts, const float* sums, const float* squares,
+                                  size_t n, double eps, double* mean, double* m2, double* far) {
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<float, decltype(d)> half;
+  const auto entries = hn::Set(d, static_cast<double>(n));
+  const auto all_eps = hn::Mul(hn::Set(d, eps), entries);
+  bool any = false;
+  for (size_t r = 0; r < Runs; r += hn::Lanes(d)) {
+    const auto sum = hn::PromoteTo(d, hn::Load(half, sums + r));
+    const auto delta = hn::Div(sum, entries);
+    const auto off = hn::Mul(sum, delta);
+    const auto about = hn::Sub(hn::PromoteTo(d, hn::Load(half, squares + r)), off);
+    // NaN fails, and stays.
+    const auto positive = hn::IfThenElse(hn::Lt(about, hn::Zero(d)), hn::Zero(d), about);
+    const auto near = hn::Le(off, hn::Add(about, all_eps));
+    any |= !hn::AllTrue(d, near);
+    hn::Store(hn::IfThenElse(near, hn::Zero(d), hn::Set(d, 1.0)), d, far + r);
+    hn::Store(hn::Add(hn::PromoteTo(d, hn::Load(half, shifts + r)), delta), d, mean + r);
+    hn::Store(positive, d, m2 + r);
+  }
+  return any;
+}
+
+// One run by itself: of any length, with any shift.
+template <class X>
+HWY_NOINLINE void moments_of_run(const X* x, size_t n, double eps, double& mean, double& m2) {
+  const size_t sample = sample_size(n);
+  auto shift = static_cast<float>(sum(x, sample) / static_cast<double>(sample));
+  Deviations about = deviations(x, n, shift);
+  if (!(about.delta * about.delta <= about.m2 + eps)) {
+    shift = static_cast<float>(shift + about.delta);
+    about = deviations(x, n, shift);
+  }
+  mean = shift + about.delta;
+  m2 = about.m2 * static_cast<double>(n);
+}
+
+// The first `count` of Runs numbers; nearly always that is all of them.
+template <size_t Runs>
+HWY_INLINE void copy_some(const double* from, size_t count, double* to) {
+  if (HWY_LIKELY(count == Runs)) {
+    std::memcpy(to, from, Runs * sizeof(double));
+  } else {
+    for (size_t r = 0; r < count; ++r) to[r] = from[r];
+  }
+}
+
 // Means of `count` runs of n entries, up to Runs, and sums of squared deviations from them. The
 // bits do not depend on Runs.
 template <size_t Runs, class X>
 HWY_NOINLINE void moments_of_some_runs(const X* const* x, size_t count, size_t n, double eps,
                                        double* mean, double* m2) {
   const DF d;
-  const auto entries = static_cast<double>(n);
-  bool alone[Runs];
   if (n > kChunk) {
-    for (bool& a : alone) a = true;
+    for (size_t r = 0; r < count; ++r) moments_of_run(x[r], n, eps, mean[r], m2[r]);
+    return;
+  }
+  const size_t sample = sample_size(n);
+  VF first[Runs], second[Runs];
+  HWY_ALIGN float shifts[kLanes], sums[kLanes], squares[kLanes];
+  HWY_ALIGN double means[kLanes], m2s[kLanes], far[kLanes];
+  // Of a full batch every vector is written (see statistics_of_rows).
+  if (count < Runs) {
+    for (size_t r = 0; r < Runs; ++r) first[r] = second[r] = hn::Zero(d);
+  }
+  for (size_t r = 0; r < count; ++r) first[r] = chunk_sum(x[r], sample);
+  const VF shift = hn::Mul(reduce_each<Runs>(first), hn::Set(d, 1.0f / static_cast<float>(sample)));
+  hn::Store(shift, d, shifts);
+  if (n <= 2 * block_size()) {
+    const ShortDeviations<X> short_deviations(n);
+    for (size_t r = 0; r < count; ++r) {
+      short_deviations(x[r], hn::Set(d, shifts[r]), first[r], second[r]);
+    }
   } else {
-    const size_t sample = sample_size(n);
-    VF first[Runs], second[Runs];
-    HWY_ALIGN float shifts[kLanes], sums[kLanes], squares[kLanes];
-    // Of a full batch every vector is written (see statistics_of_rows).
-    if (count < Runs) {
-      for (size_t r = 0; r < Runs; ++r) first[r] = second[r] = hn::Zero(d);
-    }
-    for (size_t r = 0; r < count; ++r) first[r] = chunk_sum(x[r], sample);
-    const VF shift =
-        hn::Mul(reduce_each<Runs>(first), hn::Set(d, 1.0f / static_cast<float>(sample)));
-    hn::Store(shift, d, shifts);
-    if (count < Runs) {
-      for (size_t r = 0; r < Runs; ++r) first[r] = hn::Zero(d);
-    }
     for (size_t r = 0; r < count; ++r) {
       chunk_deviations(x[r], n, hn::Set(d, shifts[r]), first[r], second[r]);
     }
-    hn::Store(reduce_each<Runs>(first), d, sums);
-    hn::Store(reduce_each<Runs>(second), d, squares);
-    for (size_t r = 0; r < count; ++r) {
-      const double delta = static_cast<double>(sums[r]) / entries;
-      const double sum = static_cast<double>(squares[r]) - static_cast<double>(sums[r]) * delta;
-      mean[r] = static_cast<double>(shifts[r]) + delta;
-      m2[r] = sum < 0 ? 0 : sum;
-      alone[r] = !(delta * delta * entries <= sum + eps * entries);
-    }
   }
-  for (size_t r = 0; r < count; ++r) {
-    if (!alone[r]) continue;
-    const size_t sample = sample_size(n);
-    auto shift = static_cast<float>(sum(x[r], sample) / static_cast<double>(sample));
-    Deviations about = deviations(x[r], n, shift);
-    if (!(about.delta * about.delta <= about.m2 + eps)) {
-      shift = static_cast<float>(shift + about.delta);
-      about = deviations(x[r], n, shift);
-    }
-    mean[r] = shift + about.delta;
-    m2[r] = about.m2 * entries;
+  hn::Store(reduce_each<Runs>(first), d, sums);
+  hn::Store(reduce_each<Runs>(second), d, squares);
+  const bool any_far = moments_from_sums<Runs>(shifts, sums, squares, n, eps, means, m2s, far);
+  copy_some<Runs>(means, count, mean);
+  copy_some<Runs>(m2s, count, m2);
+  for (size_t r = 0; HWY_UNLIKELY(any_far) && r < count; ++r) {
+    if (far[r] != 0) moments_of_run(x[r], n, eps, mean[r], m2[r]);
   }
 }
 
