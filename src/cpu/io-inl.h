@@ -335,7 +335,8 @@ HWY_INLINE void store_block_n(VF a, VF b, T* p, size_t n) {
 
 #endif  // SCALAR
 
-// load_block_n of the same n, 1 <= n <= 2N, again and again: its masks are made once.
+// load_block_n of the same n, 1 <= n <= 2N, again and again: where masked loads cannot fault
+// (AVX3), f32's masks are made once.
 template <Layout L, class T>
 class PartOfBlock {
  public:

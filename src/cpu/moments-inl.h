@@ -195,8 +195,8 @@ HWY_INLINE void chunk_deviations(const X* x, size_t n, VF shift, VF& first, VF& 
   second = hn::Add(hn::Add(q0, q1), hn::Add(q2, q3));
 }
 
-// The same for many x of the same n <= two blocks: no accumulator stays empty, and what depends on
-// n alone is worked out once.
+// The same for many x of the same n <= two blocks: one accumulator each, since there is nothing to
+// wait for, and what depends on n alone is worked out once.
 template <class X>
 class ShortDeviations {
  public:

@@ -100,7 +100,7 @@ void add_row_cases(std::vector<Case>& list) {
   static constexpr std::int64_t kWidths[] = {1,   2,   3,   4,   5,   7,   8,    9,    15,   16,
                                              17,  31,  32,  33,  63,  64,  65,   100,  127,  128,
                                              129, 255, 256, 257, 511, 768, 1000, 1024, 1025, 4099};
-  std::size_t turn = 0;
+  std::size_t turn = 0, short_turn = 0;
   for (const Op op : kRowOps) {
     for (const DType dtype : kDTypes) {
       for (const std::int64_t width : kWidths) {
@@ -119,6 +119,15 @@ void add_row_cases(std::vector<Case>& list) {
         several.normalized_dims = 3;
         change(several);
         add(list, several);
+      }
+      // More short rows than a vector has lanes.
+      static constexpr std::size_t kTogether[] = {0, 1, 17, 18, 19, 24, 25};  // of changes()
+      for (const std::int64_t width : {4, 8, 16, 32, 64}) {
+        for (int i = 0; i < 4; ++i) {
+          Case c = basic(op, {35, width}, dtype);
+          changes()[kTogether[short_turn++ % std::size(kTogether)]](c);
+          add(list, c);
+        }
       }
       for (const std::vector<std::int64_t>& sizes :
            {std::vector<std::int64_t>{0, 8}, {8, 0}, {0, 0}, {5}, {67, 33}, {1, 1}}) {

@@ -356,6 +356,29 @@ TEST_P(ChannelNumerics, MomentsOfConstantChannels) {
   }
 }
 
+// Variances that are exact, so that rstd is 1 / sqrt(variance + eps) rounded once: fp32's own root
+// and quotient would be a unit off in every other set.
+TEST_P(ChannelNumerics, RstdIsRoundedOnce) {
+  const std::int64_t n = 3, c = 37, s = 8;
+  std::vector<float> x(static_cast<std::size_t>(n * c * s)), y(x.size());
+  std::vector<float> rstd(static_cast<std::size_t>(n * c));
+  const auto deviation = [&](std::int64_t set) { return static_cast<float>(set + 1) / 64; };
+  for (std::int64_t set = 0; set < n * c; ++set) {
+    for (std::int64_t i = 0; i < s; ++i) {
+      x[at({n, c, s}, set / c, set % c, i)] = deviation(set) * (i % 2 == 0 ? 1.0f : -1.0f);
+    }
+  }
+  const double eps = 1e-3;
+  instance_norm_forward(
+      {.x = image(x, {n, c, s}), .y = image(y, {n, c, s}), .rstd = {rstd.data(), {n, c}}}, {},
+      {.eps = eps});
+  for (std::int64_t set = 0; set < n * c; ++set) {
+    const auto a = static_cast<double>(deviation(set));
+    EXPECT_EQ(rstd[static_cast<std::size_t>(set)], static_cast<float>(1 / std::sqrt(a * a + eps)))
+        << "set " << set;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(, ChannelNumerics,
                          testing::Combine(testing::ValuesIn(cpu_targets()), testing::Bool()),
                          [](const auto& info) {

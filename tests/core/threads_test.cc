@@ -54,6 +54,7 @@ const Split kSplits[] = {
     {Op::layer_norm, {40, 4099}},
     {Op::add_rms_norm, {1100, 96}},
     {Op::add_layer_norm, {1100, 96}},
+    {Op::add_layer_norm, {3000, 64}},
     {Op::grouped_layer_norm, {1100, 96}},
     {Op::grouped_layer_norm, {3, 8, 2100}},
     {Op::grouped_layer_norm, {3, 64, 600}, Layout::channels_last},

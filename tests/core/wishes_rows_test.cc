@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "tests/core/cases.h"
@@ -84,8 +86,9 @@ TEST(Wishes, Vllm52104TheNormSeesTheRoundedSum) {
   std::vector<bfloat16> residual(64, to_bfloat16(0.0f)), sum(64), y(64);
   for (std::size_t i = 0; i < 32; ++i) residual[i] = little;
   float rstd[1];
-  for (const char* kernel : {"row", "reference"}) {
-    const ForcedKernel forced(kernel);
+  for (const char* kernel : {"any", "row", "reference"}) {
+    std::optional<ForcedKernel> forced;
+    if (std::string_view(kernel) != "any") forced.emplace(kernel);
     add_rms_norm_forward({.x = {x.data(), {1, 64}},
                           .residual = {residual.data(), {1, 64}},
                           .sum = {sum.data(), {1, 64}},
