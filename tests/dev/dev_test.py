@@ -126,6 +126,16 @@ def test_headers_of_python_are_asked_for_by_the_tests_alone(machine):
     assert " g++ " in asked["compare"] and "python3-dev" not in asked["compare"]
 
 
+def test_a_folder_that_has_its_tests_keeps_what_they_need(machine):
+    machine.has("dpkg-query", "exit 1")
+    machine.has("apt-get", "exit 100")
+    folder = machine.root / "build" / "release"
+    folder.mkdir(parents=True)
+    (folder / "dev-arguments").write_text("-DOMNINORM_TESTS=ON\n")
+    as_user = NOBODY if os.geteuid() == 0 else None
+    assert " libgtest-dev" in machine.dev("compare", user=as_user).stderr
+
+
 # Without root ./dev prints what root has to run and stops, which has tests of its own; CI is root.
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gets as far as apt-get")
 def test_unreachable_debian_registry(machine):
