@@ -20,10 +20,13 @@ check_compiler() {
   fi
 }
 
+# Whether the folder was configured with its tests, which it keeps.
+has_tests() { grep -qs OMNINORM_TESTS=ON "build/$preset/dev-arguments"; }
+
 # configure TESTS (ON or OFF) [CMAKE_ARGUMENT...]. A folder that has its tests keeps them: they are built only when asked for.
 configure() {
   local folder=build/$preset tests=$1 bench=$1 arguments
-  if [[ -f $folder/dev-arguments ]] && grep -q 'OMNINORM_TESTS=ON' "$folder/dev-arguments"; then
+  if has_tests; then
     tests=ON bench=ON
   fi
   case $preset in asan | tsan | fuzz) bench=OFF ;; esac

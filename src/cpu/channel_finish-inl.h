@@ -136,8 +136,8 @@ HWY_NOINLINE inline void merge_parts(const ChannelForwardPlan& plan, std::int64_
 
 // ---- Statistics of sets
 
-// 1 / sqrt(v). fp32's root and quotient, which take a third of double's time, and a Newton step:
-// within 2^-44. Where fp32 does not reach, double's own.
+// 1 / sqrt(v). fp32's root and quotient, which are faster than double's, and a Newton step: within
+// 2^-44. Where fp32 does not reach, double's own.
 template <class V>
 HWY_INLINE V inverse_root(V v) {
   const hn::ScalableTag<double> d;

@@ -24,7 +24,8 @@
 #include "src/cpu/hwy_compat-inl.h"
 
 // Arrays of vectors are registers, as far as those go, once the loops over them are unrolled. Not
-// under AddressSanitizer, where each access is checked: GCC takes over 10 minutes for packed.cc so.
+// under AddressSanitizer, where each access is checked: GCC was not done with packed.cc in 9
+// minutes.
 #if defined(__SANITIZE_ADDRESS__)
 #define OMNINORM_UNROLL
 #elif defined(__clang__)
