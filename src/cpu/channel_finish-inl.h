@@ -10,9 +10,8 @@
 
 #include <cmath>
 
-#include "src/core/element.h"
+#include "src/cpu/arrays-inl.h"
 #include "src/cpu/channel_plan.h"
-#include "src/cpu/hwy_compat-inl.h"
 #include "src/cpu/row_plan.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -26,29 +25,7 @@ inline constexpr double kLargestVariance = 0x1p100;
 // Sets or channels whose numbers are kept on the stack.
 inline constexpr size_t kFinishTile = 128;
 
-// ---- Arrays of any dtype as doubles
-
-HWY_NOINLINE inline void load_array(const void* from, DType dtype, std::int64_t at, size_t count,
-                                    double* to) {
-  if (dtype == DType::f32) {
-    const float* p = static_cast<const float*>(from) + at;
-    for (size_t i = 0; i < count; ++i) to[i] = static_cast<double>(p[i]);
-    return;
-  }
-  for (size_t i = 0; i < count; ++i) to[i] = load(from, dtype, at + static_cast<std::int64_t>(i));
-}
-
-// To null: nothing.
-HWY_NOINLINE inline void store_array(void* to, DType dtype, std::int64_t at, size_t count,
-                                     const double* from) {
-  if (to == nullptr) return;
-  if (dtype == DType::f32) {
-    float* p = static_cast<float*>(to) + at;
-    for (size_t i = 0; i < count; ++i) p[i] = static_cast<float>(from[i]);
-    return;
-  }
-  for (size_t i = 0; i < count; ++i) store(to, dtype, at + static_cast<std::int64_t>(i), from[i]);
-}
+// ---- Weights
 
 // Weights + offset of `count` channels; ones where there is no weight.
 template <class Problem>

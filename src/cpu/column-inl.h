@@ -7,7 +7,7 @@
 #endif
 
 #include "src/cpu/channel_plan.h"
-#include "src/cpu/io-inl.h"
+#include "src/cpu/moments-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
@@ -75,6 +75,17 @@ struct ColumnRows {
   std::int64_t set;
 
   const X* operator()(std::int64_t r) const { return base + strides.row(shape, set, r); }
+  // Bytes from rows r .. r+kRowsTogether-1 to the next, which sums over rows fetch meanwhile: eight
+  // runs, some of them in one page, are not what hardware sees coming. 0 for longer rows, and
+  // behind the last ones.
+  std::intptr_t ahead(std::int64_t r) const {
+    constexpr std::int64_t kPage = 4096;
+    if (shape.channels * static_cast<std::int64_t>(sizeof(X)) >= kPage) return 0;
+    if (r + kRowsTogether >= shape.rows_per_set()) return 0;
+    const std::int64_t elements =
+        strides.row(shape, set, r + kRowsTogether) - strides.row(shape, set, r);
+    return static_cast<std::intptr_t>(elements) * static_cast<std::intptr_t>(sizeof(X));
+  }
   template <int Rows>
   void gather(std::int64_t r, size_t channel, const X** out) const {
     for (int i = 0; i < Rows; ++i) out[i] = (*this)(r + i) + channel;

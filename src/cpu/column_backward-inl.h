@@ -27,11 +27,12 @@ struct ColumnParameters {
 
 // Adds `Rows` rows to the sums of dy and of dy * (x - mean) of channels [channel, channel +
 // channels), whose parameters begin at `parameters`. dx: none where it hangs on the sums; in
-// evaluation it does not, and x and dy are read once for both.
-template <int Rows, class X, class Y, Activation A, Dx D>
+// evaluation it does not, and x and dy are read once for both. Fetch: as in forward.
+template <int Rows, bool Fetch, class X, class Y, Activation A, Dx D>
 HWY_INLINE void add_gradient_rows(const ChannelBackwardPlan& plan, const X* const* x,
                                   const Y* const* dy, X* const* dx, size_t parameters,
-                                  size_t channels, float* sums, float* products) {
+                                  size_t channels, std::intptr_t x_ahead, std::intptr_t dy_ahead,
+                                  float* sums, float* products) {
   constexpr Layout L = kLayout<X>;
   for_each_block(channels, [&](size_t at, size_t n, auto full) HWY_ATTR {
     constexpr bool kFull = decltype(full)::value;
@@ -41,6 +42,10 @@ HWY_INLINE void add_gradient_rows(const ChannelBackwardPlan& plan, const X* cons
     load_block<L>(products + at, qa, qb);
     for (int r = 0; r < Rows; ++r) {
       VF a, b, ga, gb;
+      if constexpr (Fetch) {
+        fetch<Cache::l1>(x[r] + at, n, x_ahead);
+        fetch<Cache::l1>(dy[r] + at, n, dy_ahead);
+      }
       load_channels<L, kFull>(x[r] + at, n, a, b);
       load_channels<L, kFull>(dy[r] + at, n, ga, gb);
       a = hn::Sub(a, p.mean_a);
@@ -158,27 +163,29 @@ struct ColumnBackward {
       const X* rows[kRowsTogether];
       const Y* dys_[kRowsTogether];
       X* dx[kRowsTogether];
-      const auto to_dx = [&](std::int64_t first, int count) {
-        if (D == Dx::none) return;
-        for (int i = 0; i < count; ++i) {
-          dx[i] = static_cast<X*>(problem.dx.data) + dxs.row(shape, set, first + i) + channel;
+      const auto add = [&](auto together, auto fetches, std::int64_t r) HWY_ATTR {
+        constexpr int kRows = decltype(together)::value;
+        constexpr bool kFetch = decltype(fetches)::value;
+        x.template gather<kRows>(r, channel, rows);
+        dy.template gather<kRows>(r, channel, dys_);
+        for (int i = 0; D != Dx::none && i < kRows; ++i) {
+          dx[i] = static_cast<X*>(problem.dx.data) + dxs.row(shape, set, r + i) + channel;
         }
+        add_gradient_rows<kRows, kFetch, X, Y, A, D>(plan, rows, dys_, dx, parameters, channels,
+                                                     kFetch ? x.ahead(r) : 0,
+                                                     kFetch ? dy.ahead(r) : 0, sums, products);
       };
+      const std::integral_constant<int, kRowsTogether> together;
+      const bool fetches = x.ahead(from) != 0;
       std::int64_t r = from;
       for (; r + kRowsTogether <= to; r += kRowsTogether) {
-        x.template gather<kRowsTogether>(r, channel, rows);
-        dy.template gather<kRowsTogether>(r, channel, dys_);
-        to_dx(r, kRowsTogether);
-        add_gradient_rows<kRowsTogether, X, Y, A, D>(plan, rows, dys_, dx, parameters, channels,
-                                                     sums, products);
+        if (fetches) {
+          add(together, std::true_type(), r);
+        } else {
+          add(together, std::false_type(), r);
+        }
       }
-      for (; r < to; ++r) {
-        x.template gather<1>(r, channel, rows);
-        dy.template gather<1>(r, channel, dys_);
-        to_dx(r, 1);
-        add_gradient_rows<1, X, Y, A, D>(plan, rows, dys_, dx, parameters, channels, sums,
-                                         products);
-      }
+      for (; r < to; ++r) add(std::integral_constant<int, 1>(), std::false_type(), r);
       for (size_t c = 0; c < channels; ++c) dy_sums[c] += static_cast<double>(sums[c]);
       for (size_t c = 0; c < channels; ++c) dy_x_sums[c] += static_cast<double>(products[c]);
     }

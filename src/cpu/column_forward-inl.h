@@ -15,10 +15,10 @@ HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
 
 // Adds `Rows` rows to the sums of (x - shift) and of its square, channel by channel; `Fresh`: to 0.
-// The arrays have room for whole blocks.
-template <int Rows, bool Fresh, class X>
-HWY_INLINE void add_rows(const X* const* rows, size_t channels, const float* shift, float* sums,
-                         float* squares) {
+// The arrays have room for whole blocks. Fetch: what lies `ahead` bytes on comes into L1 meanwhile.
+template <int Rows, bool Fresh, bool Fetch, class X>
+HWY_INLINE void add_rows(const X* const* rows, size_t channels, std::intptr_t ahead,
+                         const float* shift, float* sums, float* squares) {
   constexpr Layout L = kLayout<X>;
   for_each_block(channels, [&](size_t at, size_t n, auto full) HWY_ATTR {
     VF ma, mb;
@@ -26,6 +26,7 @@ HWY_INLINE void add_rows(const X* const* rows, size_t channels, const float* shi
     VF sa = hn::Zero(DF()), sb = sa, qa = sa, qb = sa;
     for (int r = 0; r < Rows; ++r) {
       VF a, b;
+      if constexpr (Fetch) fetch<Cache::l1>(rows[r] + at, n, ahead);
       load_channels<L, decltype(full)::value>(rows[r] + at, n, a, b);
       a = hn::Sub(a, ma);
       b = hn::Sub(b, mb);
@@ -83,20 +84,28 @@ void column_moments(const ColumnRows<X>& rows, std::int64_t begin, std::int64_t 
   for (int attempt = 0; attempt < 2; ++attempt) {
     for (std::int64_t from = begin; from < end; from += kRowsPerSum) {
       const std::int64_t to = HWY_MIN(end, from + kRowsPerSum);
-      const auto add = [&](auto together, std::int64_t r) HWY_ATTR {
+      const auto add = [&](auto together, auto fetches, std::int64_t r) HWY_ATTR {
         constexpr int kRows = decltype(together)::value;
+        constexpr bool kFetch = decltype(fetches)::value;
         rows.template gather<kRows>(r, channel, row);
+        const std::intptr_t ahead = kFetch ? rows.ahead(r) : 0;
         if (r == from) {
-          add_rows<kRows, true>(row, channels, shift, sums, squares);
+          add_rows<kRows, true, kFetch>(row, channels, ahead, shift, sums, squares);
         } else {
-          add_rows<kRows, false>(row, channels, shift, sums, squares);
+          add_rows<kRows, false, kFetch>(row, channels, ahead, shift, sums, squares);
         }
-        return r + kRows;
       };
-      for (std::int64_t r = from; r < to;) {
-        r = r + kRowsTogether <= to ? add(std::integral_constant<int, kRowsTogether>(), r)
-                                    : add(std::integral_constant<int, 1>(), r);
+      const std::integral_constant<int, kRowsTogether> together;
+      const bool fetches = rows.ahead(from) != 0;
+      std::int64_t r = from;
+      for (; r + kRowsTogether <= to; r += kRowsTogether) {
+        if (fetches) {
+          add(together, std::true_type(), r);
+        } else {
+          add(together, std::false_type(), r);
+        }
       }
+      for (; r < to; ++r) add(std::integral_constant<int, 1>(), std::false_type(), r);
       const bool fresh = from == begin;
       for (size_t c = 0; c < channels; ++c) {
         first[c] = (fresh ? 0 : first[c]) + static_cast<double>(sums[c]);

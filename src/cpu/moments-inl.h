@@ -27,18 +27,26 @@ std::intptr_t next_row(const NormView& view, const NormStrides& strides) {
          static_cast<std::intptr_t>(sizeof(T));
 }
 
-// Asks for the cache lines of one block, `ahead` bytes beyond p, into L2: at memory speed the fetch
-// outlives the pass that asks, and rows of 16 KB would crowd L1. Through an integer: the address
+// Where fetched lines go: what is read next to L1, what is read in another pass to L2. At memory
+// speed a fetch outlives the pass that asks, and rows of 16 KB would crowd L1.
+enum class Cache { l1, l2 };
+
+// Asks for the cache lines of n elements, `ahead` bytes beyond p. Through an integer: the address
 // may lie outside of any object.
-template <class T>
-HWY_INLINE void fetch_block(const T* p, std::intptr_t ahead) {
+template <Cache Into, class T>
+HWY_INLINE void fetch(const T* p, size_t n, std::intptr_t ahead) {
   constexpr size_t kLine = 64;
   const std::uintptr_t from =
       reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead);
-  const size_t bytes = 2 * hn::Lanes(DF()) * sizeof(T);
-  for (size_t i = 0; i < bytes; i += kLine) {
-    __builtin_prefetch(reinterpret_cast<const void*>(from + i), 0, 2);
+  for (size_t i = 0; i < n * sizeof(T); i += kLine) {
+    __builtin_prefetch(reinterpret_cast<const void*>(from + i), 0, Into == Cache::l1 ? 3 : 2);
   }
+}
+
+// A block's lines, into L2.
+template <class T>
+HWY_INLINE void fetch_block(const T* p, std::intptr_t ahead) {
+  fetch<Cache::l2>(p, block_size(), ahead);
 }
 
 inline constexpr size_t kChunk = 4096;  // elements; a multiple of two blocks on every target

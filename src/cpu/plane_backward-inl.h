@@ -69,17 +69,74 @@ HWY_INLINE void chunk_of_plane(const X* x, const Y* dy, size_t n, const ChannelG
   sum_dy_x = hn::Add(hn::Add(q0, q1), hn::Add(q2, q3));
 }
 
-// One plane in backward.
-template <class X, class Y>
-struct GradientPlane {
-  const X* x;
-  const Y* dy;
-  ChannelGradient channel;
+// The same for many planes of the same n <= two blocks: one accumulator each, and what depends on n
+// alone is worked out once (see ShortDeviations).
+template <class X, class Y, Activation A>
+class ShortGradients {
+ public:
+  explicit ShortGradients(size_t n)
+      : whole_(n / block_size()),
+        rest_(n % block_size()),
+        part_x_(HWY_MAX(rest_, 1)),
+        part_dy_(HWY_MAX(rest_, 1)) {}
+
+  HWY_INLINE void operator()(const X* x, const Y* dy, const ChannelGradient& channel, VF& sum_dy,
+                             VF& sum_dy_x) const {
+    const DF d;
+    const VF mean = hn::Set(d, channel.mean);
+    const VF scale = hn::Set(d, channel.scale);
+    const VF offset = hn::Set(d, channel.offset);
+    VF s = hn::Zero(d), q = s;
+    const auto add = [&](VF a, VF b, VF ga, VF gb) HWY_ATTR {
+      plane_values<X, Y, A>(a, ga, mean, scale, offset, a);
+      plane_values<X, Y, A>(b, gb, mean, scale, offset, b);
+      s = hn::Add(s, hn::Add(ga, gb));
+      q = hn::MulAdd(gb, b, hn::MulAdd(ga, a, q));
+    };
+    VF a, b, ga, gb;
+    for (size_t i = 0; i < whole_; ++i, x += block_size(), dy += block_size()) {
+      load_block<L>(x, a, b);
+      load_block<L>(dy, ga, gb);
+      add(a, b, ga, gb);
+    }
+    if (rest_ > 0) {
+      // Beyond the end dy is 0, and what the activation makes of it.
+      part_x_.load(x, a, b);
+      part_dy_.load(dy, ga, gb);
+      add(a, b, ga, gb);
+    }
+    sum_dy = s;
+    sum_dy_x = q;
+  }
+
+ private:
+  static constexpr Layout L = kLayout<X>;
+
+  size_t whole_, rest_;
+  PartOfBlock<L, X> part_x_;
+  PartOfBlock<L, Y> part_dy_;
 };
 
-// Sums of dy and of dy * (x - mean) of `count` planes of n entries, up to kFewRows.
-template <class X, class Y, Activation A>
-HWY_NOINLINE void plane_gradient_sums(const GradientPlane<X, Y>* planes, size_t count, size_t n,
+// What ChannelGradient has for one channel, for several.
+struct ChannelGradients {
+  const float* mean;
+  const float* scale;
+  const float* offset;
+  const float* x_scale;
+  const float* constant;
+
+  ChannelGradient operator[](size_t k) const {
+    return {mean[k], scale[k], offset[k], x_scale[k], constant[k]};
+  }
+  // What the sums take of it.
+  ChannelGradient argument(size_t k) const { return {mean[k], scale[k], offset[k], 0.0f, 0.0f}; }
+};
+
+// Sums of dy and of dy * (x - mean) of `count` planes of n entries, up to Planes; those of channels
+// [first, first + count). The bits do not depend on Planes.
+template <size_t Planes, class X, class Y, Activation A>
+HWY_NOINLINE void plane_gradient_sums(const X* const* x, const Y* const* dy, size_t count, size_t n,
+                                      const ChannelGradients& channels, size_t first,
                                       double* sums_dy, double* sums_dy_x) {
   const DF d;
   if (n > kChunk) {
@@ -87,22 +144,32 @@ HWY_NOINLINE void plane_gradient_sums(const GradientPlane<X, Y>* planes, size_t 
       sums_dy[r] = sums_dy_x[r] = 0;
       for (size_t at = 0; at < n; at += kChunk) {
         VF s, q;
-        chunk_of_plane<X, Y, A>(planes[r].x + at, planes[r].dy + at, HWY_MIN(n - at, kChunk),
-                                planes[r].channel, s, q);
+        chunk_of_plane<X, Y, A>(x[r] + at, dy[r] + at, HWY_MIN(n - at, kChunk),
+                                channels.argument(first + r), s, q);
         sums_dy[r] += static_cast<double>(reduce_sum(d, s));
         sums_dy_x[r] += static_cast<double>(reduce_sum(d, q));
       }
     }
     return;
   }
-  VF s[kFewRows], q[kFewRows];
+  VF s[Planes], q[Planes];
   HWY_ALIGN float sums[kLanes], products[kLanes];
-  for (size_t r = 0; r < kFewRows; ++r) s[r] = q[r] = hn::Zero(d);
-  for (size_t r = 0; r < count; ++r) {
-    chunk_of_plane<X, Y, A>(planes[r].x, planes[r].dy, n, planes[r].channel, s[r], q[r]);
+  // Of a full batch every vector is written (see statistics_of_rows).
+  if (count < Planes) {
+    for (size_t r = 0; r < Planes; ++r) s[r] = q[r] = hn::Zero(d);
   }
-  hn::Store(reduce_each<kFewRows>(s), d, sums);
-  hn::Store(reduce_each<kFewRows>(q), d, products);
+  if (n <= 2 * block_size()) {
+    const ShortGradients<X, Y, A> short_gradients(n);
+    for (size_t r = 0; r < count; ++r) {
+      short_gradients(x[r], dy[r], channels.argument(first + r), s[r], q[r]);
+    }
+  } else {
+    for (size_t r = 0; r < count; ++r) {
+      chunk_of_plane<X, Y, A>(x[r], dy[r], n, channels.argument(first + r), s[r], q[r]);
+    }
+  }
+  hn::Store(reduce_each<Planes>(s), d, sums);
+  hn::Store(reduce_each<Planes>(q), d, products);
   for (size_t r = 0; r < count; ++r) {
     sums_dy[r] = static_cast<double>(sums[r]);
     sums_dy_x[r] = static_cast<double>(products[r]);
@@ -144,19 +211,6 @@ HWY_INLINE void plane_gradient(const X* x, const Y* dy, X* dx, size_t n,
     store_block_n<L>(value(a, ga), value(b, gb), dx + i, n - i);
   }
 }
-
-// What ChannelGradient has for one channel, for several.
-struct ChannelGradients {
-  const float* mean;
-  const float* scale;
-  const float* offset;
-  const float* x_scale;
-  const float* constant;
-
-  ChannelGradient operator[](size_t k) const {
-    return {mean[k], scale[k], offset[k], x_scale[k], constant[k]};
-  }
-};
 
 // plane_gradient for `count` planes side by side, as write_planes in plane_forward-inl.h.
 template <class X, class Y, Activation A, bool Stream>
@@ -223,6 +277,10 @@ struct PlaneBackward {
   // What x and dy have of the planes that are taken through both passes together, where they are
   // small: half of the nearest cache.
   static constexpr size_t kBatchBytes = 16 * 1024;
+  // In whole vectors of planes, where there is room for more than one.
+  static std::int64_t planes_in(size_t room) {
+    return static_cast<std::int64_t>(room > kLanes ? room / kLanes * kLanes : room);
+  }
 
   const ChannelBackwardPlan& plan;
   const NormBackward& problem;
@@ -275,8 +333,7 @@ struct PlaneBackward {
     const std::int64_t sets = shape.sets_per_image();
     const size_t bytes = static_cast<size_t>(shape.group) * n * (sizeof(X) + sizeof(Y));
     const auto channels = static_cast<std::int64_t>(kFinishTile) / shape.group;
-    const auto together =
-        HWY_MAX(HWY_MIN(static_cast<std::int64_t>(kBatchBytes / bytes), channels), 1);
+    const auto together = HWY_MAX(HWY_MIN(planes_in(kBatchBytes / bytes), channels), 1);
     for (std::int64_t i = begin; i < end;) {
       const std::int64_t image = i / sets, g = i % sets;
       const std::int64_t count = HWY_MIN(HWY_MIN(end - i, together), sets - g);
@@ -299,20 +356,10 @@ struct PlaneBackward {
     };
     const bool one_tile = end - first <= static_cast<std::int64_t>(kFinishTile);
     const std::int64_t part = image * shape.channels;
-    for (std::int64_t channel = first; channel < end; ++channel) {
-      const size_t k = static_cast<size_t>(channel - first) % kFinishTile;
-      if (k == 0) prepare(channel);
-      const size_t few = HWY_MIN(kFewRows, static_cast<size_t>(end - channel));
-      GradientPlane<X, Y> planes[kFewRows];
-      for (size_t r = 0; r < few; ++r) {
-        const std::int64_t here = channel + static_cast<std::int64_t>(r);
-        planes[r] = {x(image, here),
-                     dy(image, here),
-                     {shift[k + r], scale[k + r], offset[k + r], 0.0f, 0.0f}};
-      }
-      plane_gradient_sums<X, Y, A>(planes, few, n, plan.part_dy + part + channel,
-                                   plan.part_dy_x + part + channel);
-      channel += static_cast<std::int64_t>(few) - 1;
+    for (std::int64_t channel = first; channel < end; channel += kFinishTile) {
+      prepare(channel);
+      sum_some(image, channel, HWY_MIN(static_cast<size_t>(end - channel), kFinishTile),
+               {shift, scale, offset, nullptr, nullptr});
     }
     if (problem.dx.data == nullptr) return;
     float x_scale[kFinishTile], constant[kFinishTile];
@@ -335,29 +382,48 @@ struct PlaneBackward {
     }
   }
 
-  ChannelGradient parameters(std::int64_t channel) const {
-    return {plan.mean[channel], plan.scale[channel], plan.offset[channel], plan.x_scale[channel],
-            plan.constant[channel]};
+  // The sums of `count` planes of an image from `channel` on, into their places.
+  void sum_some(std::int64_t image, std::int64_t channel, size_t count,
+                const ChannelGradients& gradients) const {
+    const size_t together = runs_together<X>(n);
+    const auto add = together > kFewRows ? plane_gradient_sums<kLanes, X, Y, A>
+                                         : plane_gradient_sums<kFewRows, X, Y, A>;
+    const std::int64_t part = image * shape.channels + channel;
+    for (size_t k = 0; k < count; k += together) {
+      const size_t few = HWY_MIN(count - k, together);
+      const X* xs_of[kLanes];
+      const Y* dys_of[kLanes];
+      for (size_t r = 0; r < few; ++r) {
+        xs_of[r] = x(image, channel + static_cast<std::int64_t>(k + r));
+        dys_of[r] = dy(image, channel + static_cast<std::int64_t>(k + r));
+      }
+      add(xs_of, dys_of, few, n, gradients, k, plan.part_dy + part + k, plan.part_dy_x + part + k);
+    }
   }
-  // Planes begin .. end-1, counted through images.
-  void sums(std::int64_t begin, std::int64_t end) const {
+
+  ChannelGradients parameters(std::int64_t channel) const {
+    return {plan.mean + channel, plan.scale + channel, plan.offset + channel,
+            plan.x_scale + channel, plan.constant + channel};
+  }
+  // Calls step(image, channel, count) for runs of planes begin .. end-1, counted through images.
+  template <class Step>
+  void for_images(std::int64_t begin, std::int64_t end, const Step& step) const {
     for (std::int64_t i = begin; i < end;) {
       const std::int64_t image = i / shape.channels, channel = i % shape.channels;
-      const std::int64_t count =
-          HWY_MIN(HWY_MIN(end - i, static_cast<std::int64_t>(kFewRows)), shape.channels - channel);
-      GradientPlane<X, Y> planes[kFewRows];
-      for (std::int64_t r = 0; r < count; ++r) {
-        planes[r] = {x(image, channel + r), dy(image, channel + r), parameters(channel + r)};
-      }
-      plane_gradient_sums<X, Y, A>(planes, static_cast<size_t>(count), n, plan.part_dy + i,
-                                   plan.part_dy_x + i);
+      const std::int64_t count = HWY_MIN(end - i, shape.channels - channel);
+      step(image, channel, static_cast<size_t>(count));
       i += count;
     }
+  }
+  void sums(std::int64_t begin, std::int64_t end) const {
+    for_images(begin, end, [&](std::int64_t image, std::int64_t channel, size_t count) {
+      sum_some(image, channel, count, parameters(channel));
+    });
   }
   // Evaluation, where dx does not hang on the sums: both, while x and dy are in cache.
   void sums_and_dx(std::int64_t begin, std::int64_t end) const {
     const size_t bytes = n * (sizeof(X) + sizeof(Y));
-    const auto together = static_cast<std::int64_t>(HWY_MAX(kBatchBytes / bytes, 1));
+    const std::int64_t together = HWY_MAX(planes_in(kBatchBytes / bytes), 1);
     for (std::int64_t i = begin; i < end; i += together) {
       const std::int64_t stop = HWY_MIN(end, i + together);
       sums(i, stop);
@@ -365,14 +431,9 @@ struct PlaneBackward {
     }
   }
   void apply(std::int64_t begin, std::int64_t end) const {
-    for (std::int64_t i = begin; i < end;) {
-      const std::int64_t image = i / shape.channels, channel = i % shape.channels;
-      const std::int64_t count = HWY_MIN(end - i, shape.channels - channel);
-      write_some(image, channel, static_cast<size_t>(count),
-                 {plan.mean + channel, plan.scale + channel, plan.offset + channel,
-                  plan.x_scale + channel, plan.constant + channel});
-      i += count;
-    }
+    for_images(begin, end, [&](std::int64_t image, std::int64_t channel, size_t count) {
+      write_some(image, channel, count, parameters(channel));
+    });
   }
 };
 

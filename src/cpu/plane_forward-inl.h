@@ -16,14 +16,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
 
-// Runs whose moments are taken together: as many as there are lanes where their reductions take
-// longer than their entries do.
-template <class X>
-size_t runs_together(size_t n) {
-  constexpr size_t kShortRun = 256;
-  return n * sizeof(X) <= kShortRun ? kLanes : kFewRows;
-}
-
 // Means and sums of squared deviations of Runs runs of n entries from the sums, in double. `far`: 1
 // for runs whose shift was too far off their mean, else 0. Returns whether there are any.
 template <size_t Runs>
@@ -75,10 +67,10 @@ HWY_INLINE void copy_some(const double* from, size_t count, double* to) {
 }
 
 // Means of `count` runs of n entries, up to Runs, and sums of squared deviations from them. The
-// bits do not depend on Runs.
+// bits do not depend on Runs. The runs to be summed next lie `ahead` bytes on; 0: not known.
 template <size_t Runs, class X>
 HWY_NOINLINE void moments_of_some_runs(const X* const* x, size_t count, size_t n, double eps,
-                                       double* mean, double* m2) {
+                                       double* mean, double* m2, std::intptr_t ahead) {
   const DF d;
   if (n > kChunk) {
     for (size_t r = 0; r < count; ++r) moments_of_run(x[r], n, eps, mean[r], m2[r]);
@@ -92,7 +84,10 @@ HWY_NOINLINE void moments_of_some_runs(const X* const* x, size_t count, size_t n
   if (count < Runs) {
     for (size_t r = 0; r < Runs; ++r) first[r] = second[r] = hn::Zero(d);
   }
-  for (size_t r = 0; r < count; ++r) first[r] = chunk_sum(x[r], sample);
+  for (size_t r = 0; r < count; ++r) {
+    if (Runs > kFewRows && ahead != 0) fetch<Cache::l1>(x[r], n, ahead);
+    first[r] = chunk_sum(x[r], sample);
+  }
   const VF shift = hn::Mul(reduce_each<Runs>(first), hn::Set(d, 1.0f / static_cast<float>(sample)));
   hn::Store(shift, d, shifts);
   if (n <= 2 * block_size()) {
@@ -117,9 +112,9 @@ HWY_NOINLINE void moments_of_some_runs(const X* const* x, size_t count, size_t n
 
 template <class X>
 void moments_of_runs(const X* const* x, size_t count, size_t n, double eps, double* mean,
-                     double* m2) {
-  if (count > kFewRows) return moments_of_some_runs<kLanes>(x, count, n, eps, mean, m2);
-  moments_of_some_runs<kFewRows>(x, count, n, eps, mean, m2);
+                     double* m2, std::intptr_t ahead = 0) {
+  if (count > kFewRows) return moments_of_some_runs<kLanes>(x, count, n, eps, mean, m2, ahead);
+  moments_of_some_runs<kFewRows>(x, count, n, eps, mean, m2, ahead);
 }
 
 // y may be x, but not where it streams. What lies `ahead` bytes on is fetched meanwhile.
@@ -257,7 +252,10 @@ struct PlaneForward {
       if (one_run) {
         const X* runs[kLanes];
         gather(i, stop, sets, shape.group, runs);
-        moments_of_runs(runs, static_cast<size_t>(stop - i), run, problem.parameters.eps, mean, m2);
+        moments_of_runs(runs, static_cast<size_t>(stop - i), run, problem.parameters.eps, mean, m2,
+                        stop < shape.images * sets
+                            ? bytes_between(runs[0], x(stop / sets, stop % sets * shape.group))
+                            : 0);
       } else {
         moments_of_group(i / sets, i % sets, mean[0], m2[0]);
       }
@@ -269,6 +267,11 @@ struct PlaneForward {
       }
       i = stop;
     }
+  }
+
+  static std::intptr_t bytes_between(const X* from, const X* to) {
+    return static_cast<std::intptr_t>(reinterpret_cast<std::uintptr_t>(to) -
+                                      reinterpret_cast<std::uintptr_t>(from));
   }
 
   // Where runs begin .. end-1 begin, of `each` an image and `channels` channels a run.
@@ -354,8 +357,13 @@ struct PlaneForward {
       const std::int64_t stop = HWY_MIN(end, i + together);
       const X* runs[kLanes];
       gather(i, stop, shape.channels, 1, runs);
+      // Of the next image where some channels are taken through all steps (run_channels).
+      const std::int64_t next = stop < end ? stop : begin + shape.channels;
       moments_of_runs(runs, static_cast<size_t>(stop - i), n, problem.parameters.eps,
-                      plan.part_mean + i, plan.part_m2 + i);
+                      plan.part_mean + i, plan.part_m2 + i,
+                      next < shape.images * shape.channels
+                          ? bytes_between(runs[0], x(next / shape.channels, next % shape.channels))
+                          : 0);
     }
   }
   void apply(std::int64_t begin, std::int64_t end) const {

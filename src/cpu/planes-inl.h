@@ -9,10 +9,18 @@
 #include <cstdint>
 
 #include "src/cpu/channel_plan.h"
-#include "src/cpu/io-inl.h"
+#include "src/cpu/moments-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace omninorm::internal::HWY_NAMESPACE {
+
+// Runs whose sums are taken together: as many as there are lanes where their reductions take
+// longer than their entries do.
+template <class X>
+size_t runs_together(size_t n) {
+  constexpr size_t kShortRun = 256;
+  return n * sizeof(X) <= kShortRun ? kLanes : kFewRows;
+}
 
 // Planes of n entries that lie one after the other in both operands, and are worth taking together:
 // longer than a block, and not so long that the border between them does not matter.
