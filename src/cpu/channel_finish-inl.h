@@ -355,9 +355,11 @@ HWY_NOINLINE inline void set_gradients(const NormBackward& problem, std::int64_t
       through_x[i] = sum_x * rstd[i];
     }
   }
+  const double per_entry = 1 / entries;
   for (size_t i = 0; i < count; ++i) {
-    x_scale[i] = static_cast<float>(-rstd[i] * rstd[i] * through_x[i] / entries);
-    constant[i] = static_cast<float>(-rstd[i] * through_mean[i] / entries);
+    const double scale = -rstd[i] * per_entry;
+    x_scale[i] = static_cast<float>(scale * rstd[i] * through_x[i]);
+    constant[i] = static_cast<float>(scale * through_mean[i]);
   }
 }
 
@@ -406,11 +408,15 @@ inline void write_affine_gradients(const ChannelBackwardPlan& plan, std::int64_t
   for (std::int64_t image = 0; image < shape.block_sets(); ++image) {
     saved_statistics(problem, image * shape.sets_per_image() + set,
                      static_cast<size_t>(last - set + 1), nullptr, rstd);
-    by_channels(begin, count, shape.group, rstd, by_channel);
+    const double* rstds = rstd;
+    if (shape.group > 1) {
+      by_channels(begin, count, shape.group, rstd, by_channel);
+      rstds = by_channel;
+    }
     const double* dy = plan.part_dy + image * stride + begin;
     const double* dy_x = plan.part_dy_x + image * stride + begin;
     for (size_t i = 0; i < count; ++i) dbias[i] += dy[i];
-    for (size_t i = 0; i < count; ++i) dweight[i] += dy_x[i] * by_channel[i];
+    for (size_t i = 0; i < count; ++i) dweight[i] += dy_x[i] * rstds[i];
   }
   store_array(problem.dweight, problem.dweight_dtype, begin, count, dweight);
   store_array(problem.dbias, problem.dweight_dtype, begin, count, dbias);

@@ -23,12 +23,12 @@ HWY_INLINE bool moments_from_sums(const float* shifts, const float* sums, const 
                                   size_t n, double eps, double* mean, double* m2, double* far) {
   const hn::ScalableTag<double> d;
   const hn::Rebind<float, decltype(d)> half;
-  const auto entries = hn::Set(d, static_cast<double>(n));
-  const auto all_eps = hn::Mul(hn::Set(d, eps), entries);
+  const auto per_entry = hn::Set(d, 1 / static_cast<double>(n));
+  const auto all_eps = hn::Set(d, eps * static_cast<double>(n));
   bool any = false;
   for (size_t r = 0; r < Runs; r += hn::Lanes(d)) {
     const auto sum = hn::PromoteTo(d, hn::Load(half, sums + r));
-    const auto delta = hn::Div(sum, entries);
+    const auto delta = hn::Mul(sum, per_entry);
     const auto off = hn::Mul(sum, delta);
     const auto about = hn::Sub(hn::PromoteTo(d, hn::Load(half, squares + r)), off);
     // NaN fails, and stays.
