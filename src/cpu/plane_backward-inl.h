@@ -133,10 +133,12 @@ struct ChannelGradients {
 };
 
 // Sums of dy and of dy * (x - mean) of `count` planes of n entries, up to Planes; those of channels
-// [first, first + count). The bits do not depend on Planes.
+// [first, first + count). The bits do not depend on Planes. The planes to be summed next lie that
+// many bytes on; 0: not known.
 template <size_t Planes, class X, class Y, Activation A>
 HWY_NOINLINE void plane_gradient_sums(const X* const* x, const Y* const* dy, size_t count, size_t n,
                                       const ChannelGradients& channels, size_t first,
+                                      std::intptr_t x_ahead, std::intptr_t dy_ahead,
                                       double* sums_dy, double* sums_dy_x) {
   const DF d;
   if (n > kChunk) {
@@ -161,6 +163,10 @@ HWY_NOINLINE void plane_gradient_sums(const X* const* x, const Y* const* dy, siz
   if (n <= 2 * block_size()) {
     const ShortGradients<X, Y, A> short_gradients(n);
     for (size_t r = 0; r < count; ++r) {
+      if (Planes > kFewRows && x_ahead != 0) {
+        fetch<Cache::l1>(x[r], n, x_ahead);
+        fetch<Cache::l1>(dy[r], n, dy_ahead);
+      }
       short_gradients(x[r], dy[r], channels.argument(first + r), s[r], q[r]);
     }
   } else {
@@ -359,7 +365,7 @@ struct PlaneBackward {
     for (std::int64_t channel = first; channel < end; channel += kFinishTile) {
       prepare(channel);
       sum_some(image, channel, HWY_MIN(static_cast<size_t>(end - channel), kFinishTile),
-               {shift, scale, offset, nullptr, nullptr});
+               {shift, scale, offset, nullptr, nullptr}, part + end);
     }
     if (problem.dx.data == nullptr) return;
     float x_scale[kFinishTile], constant[kFinishTile];
@@ -382,9 +388,10 @@ struct PlaneBackward {
     }
   }
 
-  // The sums of `count` planes of an image from `channel` on, into their places.
+  // The sums of `count` planes of an image from `channel` on, into their places. Plane `next` of
+  // all images is then summed, if there is one.
   void sum_some(std::int64_t image, std::int64_t channel, size_t count,
-                const ChannelGradients& gradients) const {
+                const ChannelGradients& gradients, std::int64_t next) const {
     const size_t together = runs_together<X>(n);
     const auto add = together > kFewRows ? plane_gradient_sums<kLanes, X, Y, A>
                                          : plane_gradient_sums<kFewRows, X, Y, A>;
@@ -397,7 +404,12 @@ struct PlaneBackward {
         xs_of[r] = x(image, channel + static_cast<std::int64_t>(k + r));
         dys_of[r] = dy(image, channel + static_cast<std::int64_t>(k + r));
       }
-      add(xs_of, dys_of, few, n, gradients, k, plan.part_dy + part + k, plan.part_dy_x + part + k);
+      const std::int64_t then = k + few < count ? part + static_cast<std::int64_t>(k + few) : next;
+      const bool more = then < shape.images * shape.channels;
+      const std::int64_t there = then / shape.channels, at = then % shape.channels;
+      add(xs_of, dys_of, few, n, gradients, k, more ? bytes_between(xs_of[0], x(there, at)) : 0,
+          more ? bytes_between(dys_of[0], dy(there, at)) : 0, plan.part_dy + part + k,
+          plan.part_dy_x + part + k);
     }
   }
 
@@ -417,7 +429,10 @@ struct PlaneBackward {
   }
   void sums(std::int64_t begin, std::int64_t end) const {
     for_images(begin, end, [&](std::int64_t image, std::int64_t channel, size_t count) {
-      sum_some(image, channel, count, parameters(channel));
+      // Of the next image where some channels are taken through all steps (run_channels).
+      const std::int64_t stop = image * shape.channels + channel + static_cast<std::int64_t>(count);
+      sum_some(image, channel, count, parameters(channel),
+               stop < end ? stop : begin + shape.channels);
     });
   }
   // Evaluation, where dx does not hang on the sums: both, while x and dy are in cache.

@@ -269,11 +269,6 @@ struct PlaneForward {
     }
   }
 
-  static std::intptr_t bytes_between(const X* from, const X* to) {
-    return static_cast<std::intptr_t>(reinterpret_cast<std::uintptr_t>(to) -
-                                      reinterpret_cast<std::uintptr_t>(from));
-  }
-
   // Where runs begin .. end-1 begin, of `each` an image and `channels` channels a run.
   void gather(std::int64_t begin, std::int64_t end, std::int64_t each, std::int64_t channels,
               const X** runs) const {

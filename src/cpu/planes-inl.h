@@ -31,6 +31,13 @@ HWY_INLINE bool side_by_side(size_t n, const ChannelStrides& a, const ChannelStr
          b.next_channel == next;
 }
 
+// From one plane to another; there need be no object that holds both.
+template <class T>
+HWY_INLINE std::intptr_t bytes_between(const T* from, const T* to) {
+  return static_cast<std::intptr_t>(reinterpret_cast<std::uintptr_t>(to) -
+                                    reinterpret_cast<std::uintptr_t>(from));
+}
+
 // Entries of `total` from p that come before whole blocks, which then begin at cache lines (or at
 // multiples of their own size, if that is less); a block if they begin there at once.
 template <class T>
