@@ -75,12 +75,14 @@ struct ColumnRows {
   std::int64_t set;
 
   const X* operator()(std::int64_t r) const { return base + strides.row(shape, set, r); }
-  // Bytes from rows r .. r+kRowsTogether-1 to the next, which sums over rows fetch meanwhile: eight
-  // runs, some of them in one page, are not what hardware sees coming. 0 for longer rows, and
-  // behind the last ones.
-  std::intptr_t ahead(std::int64_t r) const {
+  // Whether sums over rows from r on fetch the next ones meanwhile: eight runs, some of them in one
+  // page, are not what hardware sees coming.
+  bool fetches(std::int64_t r) const {
     constexpr std::int64_t kPage = 4096;
-    if (shape.channels * static_cast<std::int64_t>(sizeof(X)) >= kPage) return 0;
+    return shape.channels * static_cast<std::int64_t>(sizeof(X)) < kPage && ahead(r) != 0;
+  }
+  // Bytes from rows r .. r+kRowsTogether-1 to the next; 0 behind the last ones.
+  std::intptr_t ahead(std::int64_t r) const {
     if (r + kRowsTogether >= shape.rows_per_set()) return 0;
     const std::int64_t elements =
         strides.row(shape, set, r + kRowsTogether) - strides.row(shape, set, r);

@@ -176,7 +176,7 @@ struct ColumnBackward {
                                                      kFetch ? dy.ahead(r) : 0, sums, products);
       };
       const std::integral_constant<int, kRowsTogether> together;
-      const bool fetches = x.ahead(from) != 0;
+      const bool fetches = x.fetches(from) && dy.fetches(from);
       std::int64_t r = from;
       for (; r + kRowsTogether <= to; r += kRowsTogether) {
         if (fetches) {

@@ -96,7 +96,7 @@ void column_moments(const ColumnRows<X>& rows, std::int64_t begin, std::int64_t 
         }
       };
       const std::integral_constant<int, kRowsTogether> together;
-      const bool fetches = rows.ahead(from) != 0;
+      const bool fetches = rows.fetches(from);
       std::int64_t r = from;
       for (; r + kRowsTogether <= to; r += kRowsTogether) {
         if (fetches) {

@@ -1,6 +1,6 @@
 // The same input gives the same bits, whatever runs beside it (vllm #48271, pytorch layer_norm's
 // dweight by thread count, rms_norm's rows by batch): per SIMD target, as reduction order depends
-// on the row's length and the target only.
+// on the row's length and the target only. Images likewise, in either layout.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -65,6 +65,25 @@ std::vector<Case> bitwise_cases() {
       }
     }
   }
+  // Planes that are summed one by one, by the lanes of a vector with some left, and in batches.
+  for (const Op op : {Op::group_norm, Op::instance_norm, Op::grouped_layer_norm, Op::batch_norm}) {
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+      for (const std::vector<std::int64_t>& sizes :
+           {std::vector<std::int64_t>{40, 20, 9}, {3, 300, 49}}) {
+        for (const Layout layout : {Layout::contiguous, Layout::channels_last}) {
+          Case c;
+          c.op = op;
+          c.sizes = sizes;
+          c.layout = layout;
+          c.dtype = c.weight_dtype = c.y_dtype = dtype;
+          c.bias = true;
+          c.per_position = op == Op::grouped_layer_norm;
+          c.groups = c.per_position || op == Op::group_norm ? 10 : 1;
+          list.push_back(c);
+        }
+      }
+    }
+  }
   return list;
 }
 
@@ -81,7 +100,7 @@ class Bitwise : public testing::TestWithParam<Case> {
   }
 
  private:
-  ForcedKernel only_{"row"};
+  ForcedKernel only_{GetParam().channels() ? nullptr : "row"};
 };
 
 TEST_P(Bitwise, OneThreadOrMany) {
@@ -120,8 +139,11 @@ TEST_P(Bitwise, AnyAddressAndStride) {
       Layout layout;
       std::int64_t misalignment;
     };
-    for (const Place place : {Place{Layout::contiguous, 1}, Place{Layout::contiguous, 13},
-                              Place{Layout::padded, 0}, Place{Layout::reversed, 3}}) {
+    const bool last = c.layout == Layout::channels_last;
+    const Layout padded = last ? Layout::channels_last_padded : Layout::padded;
+    const Layout reversed = c.channels() ? padded : Layout::reversed;
+    for (const Place place :
+         {Place{c.layout, 1}, Place{c.layout, 13}, Place{padded, 0}, Place{reversed, 3}}) {
       c.layout = place.layout;
       c.misalignment = place.misalignment;
       EXPECT_TRUE(results(c) == aligned) << name(c);
@@ -132,25 +154,26 @@ TEST_P(Bitwise, AnyAddressAndStride) {
 TEST_P(Bitwise, Vllm48271ARowAloneOrInABatch) {
   on_every_target([] {
     const Case& c = GetParam();
+    if (c.op == Op::batch_norm) return;  // whose statistics are the batch's
     Tensors batch(c);
     const Results together = results(c, batch);
     const std::vector<double> x = batch.x.values(), dy = batch.dy.values();
     Case single = c;
     single.sizes[0] = 1;
+    const std::int64_t rows = c.sizes[0], width = c.elements() / rows;
     const auto pick = [&](const std::vector<double>& from, std::int64_t row) {
-      return std::vector<double>(from.begin() + row * c.width(),
-                                 from.begin() + (row + 1) * c.width());
+      return std::vector<double>(from.begin() + row * width, from.begin() + (row + 1) * width);
     };
-    for (const std::int64_t row : {std::int64_t{0}, c.rows() / 3, c.rows() - 1}) {
+    for (const std::int64_t row : {std::int64_t{0}, rows / 3, rows - 1}) {
       Tensors alone(single);
       alone.x.fill(pick(x, row));
       alone.dy.fill(pick(dy, row));
       alone.weight.fill(batch.weight.values());
       if (c.bias) alone.bias.fill(batch.bias.values());
       const Results got = results(single, alone);
-      EXPECT_EQ(got.y, row_of(together.y, row, c.width())) << "row " << row;
-      EXPECT_EQ(got.dx, row_of(together.dx, row, c.width())) << "row " << row;
-      EXPECT_EQ(got.rstd, row_of(together.rstd, row, 1)) << "row " << row;
+      EXPECT_EQ(got.y, row_of(together.y, row, width)) << "row " << row;
+      EXPECT_EQ(got.dx, row_of(together.dx, row, width)) << "row " << row;
+      EXPECT_EQ(got.rstd, row_of(together.rstd, row, c.rows() / rows)) << "row " << row;
     }
   });
 }

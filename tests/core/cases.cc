@@ -12,8 +12,9 @@ std::int64_t product(const std::vector<std::int64_t>& sizes, std::size_t begin, 
 }
 
 const char* text(Layout layout) {
-  static constexpr const char* kNames[] = {"contiguous", "padded",   "packed",       "reversed",
-                                           "columns",    "expanded", "channels_last"};
+  static constexpr const char* kNames[] = {
+      "contiguous", "padded",   "packed",        "reversed",
+      "columns",    "expanded", "channels_last", "channels_last_padded"};
   return kNames[static_cast<std::size_t>(layout)];
 }
 

@@ -29,12 +29,13 @@ const char* name(Op op);
 // How x, dy, y and dx lie in memory (y and dx are contiguous where a layout cannot be written to).
 enum class Layout : std::uint8_t {
   contiguous,
-  padded,         // rows 5 elements apart
-  packed,         // the q of [..., T, 3, H, D] memory: no single stride walks the rows
-  reversed,       // the outermost dimension runs backwards
-  columns,        // the innermost dimension is not the one with stride 1
-  expanded,       // all rows are one (inputs only)
-  channels_last,  // of [N, C, spatial...]: C has stride 1
+  padded,                // rows 5 elements apart
+  packed,                // the q of [..., T, 3, H, D] memory: no single stride walks the rows
+  reversed,              // the outermost dimension runs backwards
+  columns,               // the innermost dimension is not the one with stride 1
+  expanded,              // all rows are one (inputs only)
+  channels_last,         // of [N, C, spatial...]: C has stride 1
+  channels_last_padded,  // likewise, positions 5 elements apart and images 3 more
 };
 
 // What batch_norm and instance_norm do with running statistics.

@@ -74,7 +74,8 @@ void fit(Case& c) {
   if (!running) c.running = Running::none;
   if (c.op != Op::grouped_layer_norm) c.uncentred = false;
   if (c.op == Op::instance_norm || c.op == Op::batch_norm) c.groups = 1;
-  if (c.sizes.size() < 3 && c.layout == Layout::channels_last) c.layout = Layout::contiguous;
+  const bool last = c.layout == Layout::channels_last || c.layout == Layout::channels_last_padded;
+  if (last && (c.sizes.size() < 3 || !c.channels())) c.layout = Layout::contiguous;
   // eps 0 needs sets that do not consist of one value, which few 16-bit numbers may.
   const bool constant = c.width() < 4 || (c.layout == Layout::expanded && c.op == Op::batch_norm);
   if (c.centred() && constant && c.eps == 0.0) c.eps = 1e-5;
@@ -161,6 +162,7 @@ const std::vector<Change>& channel_changes() {
         [](Case& c) { c.uncentred = true; },
         [](Case& c) { c.uncentred = true, c.layout = Layout::channels_last; },
         [](Case& c) { c.layout = Layout::channels_last; },
+        [](Case& c) { c.layout = Layout::channels_last_padded; },
         [](Case& c) {
           c.layout = Layout::channels_last, wide_weight(c), c.y_dtype = c.weight_dtype;
         },
@@ -228,9 +230,13 @@ void add_channel_cases(std::vector<Case>& list, Op op, DType dtype) {
     c.running = Running::updated;
     add(list, c);
   }
-  // Planes across whose borders blocks run; more channels than a task takes, and tiles of blocks of
-  // them; rows of whole cache lines in every dtype, which are streamed.
+  // Planes across whose borders blocks run; planes of two blocks, as many as are summed together;
+  // more channels than a task takes, and tiles of blocks of them; rows of whole cache lines in
+  // every dtype, which are streamed.
   for (const std::vector<std::int64_t>& sizes : {std::vector<std::int64_t>{2, 150, 49},
+                                                 {2, 600, 49},
+                                                 {3, 40, 32},
+                                                 {3, 40, 64},
                                                  {3, 2100, 3},
                                                  {70, 300},
                                                  {128, 600},
@@ -256,6 +262,14 @@ void add_channel_cases(std::vector<Case>& list, Op op, DType dtype) {
     channel_changes()[turn++ % channel_changes().size()](c);
     add(list, c);
   }
+  // Evaluation of short planes in batches: sums and dx of each, one after the other.
+  for (const Activation activation : {Activation::none, Activation::relu, Activation::silu}) {
+    Case c = image(op, {3, 150, 49}, dtype, turn);
+    if (op != Op::batch_norm && op != Op::instance_norm) break;
+    c.running = Running::evaluation;
+    c.activation = activation;
+    add(list, c);
+  }
   Case unsaved = image(op, {2, 8, 9}, dtype, 1);
   unsaved.statistics = false;
   add(list, unsaved);
@@ -269,7 +283,6 @@ void add_feature_cases(std::vector<Case>& list, DType dtype) {
       Case c = basic(Op::grouped_layer_norm, {2, 3, width}, dtype);
       c.groups = groups;
       channel_changes()[turn++ % channel_changes().size()](c);
-      if (c.layout == Layout::channels_last) c.layout = Layout::contiguous;
       add(list, c);
     }
   }

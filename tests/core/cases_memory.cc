@@ -18,11 +18,13 @@ Dims strides_of(const std::vector<std::int64_t>& sizes, Layout layout, int norma
   const std::size_t rank = sizes.size();
   const std::size_t rows = rank - std::min(rank, static_cast<std::size_t>(normalized_dims));
   std::int64_t stride = 1;
-  if (layout == Layout::channels_last) {
+  if (layout == Layout::channels_last || layout == Layout::channels_last_padded) {
+    const bool padded = layout == Layout::channels_last_padded;
     strides[1] = 1;
-    stride = std::max<std::int64_t>(sizes[1], 1);
+    stride = std::max<std::int64_t>(sizes[1], 1) + (padded ? 5 : 0);
     for (std::size_t i = rank; i-- > 0;) {
       if (i == 1) continue;
+      if (padded && i == 0) stride += 3;
       strides[i] = stride;
       stride *= std::max<std::int64_t>(sizes[i], 1);
     }
