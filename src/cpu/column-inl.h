@@ -94,6 +94,21 @@ struct ColumnRows {
   }
 };
 
+// Calls add(how many, whether it fetches, r), the first two constants, for rows from .. to-1.
+template <class Add>
+HWY_INLINE void for_rows(std::int64_t from, std::int64_t to, bool fetches, const Add& add) {
+  const std::integral_constant<int, kRowsTogether> together;
+  std::int64_t r = from;
+  for (; r + kRowsTogether <= to; r += kRowsTogether) {
+    if (fetches) {
+      add(together, std::true_type(), r);
+    } else {
+      add(together, std::false_type(), r);
+    }
+  }
+  for (; r < to; ++r) add(std::integral_constant<int, 1>(), std::false_type(), r);
+}
+
 // Whether all rows of an output begin on a cache line.
 template <class T>
 bool aligned_columns(const void* data, const ChannelShape& shape, const ChannelStrides& strides) {

@@ -175,17 +175,7 @@ struct ColumnBackward {
                                                      kFetch ? x.ahead(r) : 0,
                                                      kFetch ? dy.ahead(r) : 0, sums, products);
       };
-      const std::integral_constant<int, kRowsTogether> together;
-      const bool fetches = x.fetches(from) && dy.fetches(from);
-      std::int64_t r = from;
-      for (; r + kRowsTogether <= to; r += kRowsTogether) {
-        if (fetches) {
-          add(together, std::true_type(), r);
-        } else {
-          add(together, std::false_type(), r);
-        }
-      }
-      for (; r < to; ++r) add(std::integral_constant<int, 1>(), std::false_type(), r);
+      for_rows(from, to, x.fetches(from) && dy.fetches(from), add);
       for (size_t c = 0; c < channels; ++c) dy_sums[c] += static_cast<double>(sums[c]);
       for (size_t c = 0; c < channels; ++c) dy_x_sums[c] += static_cast<double>(products[c]);
     }

@@ -95,17 +95,7 @@ void column_moments(const ColumnRows<X>& rows, std::int64_t begin, std::int64_t 
           add_rows<kRows, false, kFetch>(row, channels, ahead, shift, sums, squares);
         }
       };
-      const std::integral_constant<int, kRowsTogether> together;
-      const bool fetches = rows.fetches(from);
-      std::int64_t r = from;
-      for (; r + kRowsTogether <= to; r += kRowsTogether) {
-        if (fetches) {
-          add(together, std::true_type(), r);
-        } else {
-          add(together, std::false_type(), r);
-        }
-      }
-      for (; r < to; ++r) add(std::integral_constant<int, 1>(), std::false_type(), r);
+      for_rows(from, to, rows.fetches(from), add);
       const bool fresh = from == begin;
       for (size_t c = 0; c < channels; ++c) {
         first[c] = (fresh ? 0 : first[c]) + static_cast<double>(sums[c]);
